@@ -1,0 +1,61 @@
+"""Shrinkage in mixed-effects models: data, fits, tables and figures of the course."""
+
+from helpers.datasets import load_gpa, load_pupils, load_sleepstudy
+from helpers.design import DataError
+from helpers.fit import ConvergenceError, fit_by_cluster, fit_mixed, fit_pooled
+from helpers.formula import FormulaError
+from helpers.prose import glue_numbers
+from helpers.r_random import RRandom
+from helpers.simulate import SCENARIOS, create_data, treatment_clusters, true_coefficients
+from helpers.tables import (
+    cluster_means,
+    cluster_weights,
+    coefficients,
+    compare_models,
+    compound_symmetry,
+    estimation_errors,
+    fixed_effects,
+    marginal_means,
+    random_covariance,
+    random_effect_correlations,
+    random_effects,
+    reparameterize,
+    shrinkage,
+    summarize_fits,
+    summarize_model,
+    variance_components,
+)
+
+__all__ = [
+    "SCENARIOS",
+    "ConvergenceError",
+    "DataError",
+    "FormulaError",
+    "RRandom",
+    "cluster_means",
+    "cluster_weights",
+    "coefficients",
+    "compare_models",
+    "compound_symmetry",
+    "create_data",
+    "estimation_errors",
+    "fit_by_cluster",
+    "fit_mixed",
+    "fit_pooled",
+    "fixed_effects",
+    "glue_numbers",
+    "load_gpa",
+    "load_pupils",
+    "load_sleepstudy",
+    "marginal_means",
+    "random_covariance",
+    "random_effect_correlations",
+    "random_effects",
+    "reparameterize",
+    "shrinkage",
+    "summarize_fits",
+    "summarize_model",
+    "treatment_clusters",
+    "true_coefficients",
+    "variance_components",
+]

@@ -1,0 +1,30 @@
+"""Numbers in prose come from cells, so that text and computation cannot disagree."""
+
+from __future__ import annotations
+
+import numpy as np
+from myst_nb import glue
+
+
+def glue_numbers(**numbers: float) -> None:
+    """Give numbers names that the text can show, ``{glue:text}`name:.2f```.
+
+    Parameters
+    ----------
+    **numbers : float, int or str
+        Names and values. Numpy scalars become plain numbers, which the text can format.
+
+    Raises
+    ------
+    ValueError
+        If a number is missing or infinite.
+
+    Examples
+    --------
+    >>> glue_numbers(clusters=np.int64(100))
+    """
+    for name, number in numbers.items():
+        plain = number.item() if isinstance(number, np.generic) else number
+        if isinstance(plain, float) and not np.isfinite(plain):
+            raise ValueError(f"{name} is {plain}; only finite numbers can stand in the text.")
+        glue(name, plain, display=False)
