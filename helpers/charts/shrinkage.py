@@ -1,0 +1,298 @@
+"""Figures of the shrinkage chapter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from helpers.charts.theme import HEIGHT, POOLING_COLOURS, QUIET, ChartGrid, pooling_scale
+
+POOLING_COLUMNS = {
+    "complete_pooling": "complete pooling",
+    "no_pooling": "no pooling",
+    "partial_pooling": "partial pooling",
+}
+DASHES = alt.Scale(domain=list(POOLING_COLOURS), range=[[6, 4], [2, 2], [1, 0]])
+
+
+def cluster_lines(
+    data: pd.DataFrame, table: pd.DataFrame, clusters: Sequence, *, columns: int = 2
+) -> ChartGrid:
+    """Data of a few clusters with the line each way of pooling gives them.
+
+    Parameters
+    ----------
+    data : DataFrame
+        Columns y, x, cluster.
+    table : DataFrame
+        Made by ``shrinkage``.
+    clusters : sequence
+        Clusters to show, one panel each.
+    columns : int
+        Panels side by side.
+
+    Returns
+    -------
+    ChartGrid
+
+    Raises
+    ------
+    ValueError
+        If a cluster does not occur.
+    """
+    unknown = sorted(set(clusters) - set(table["group"]))
+    if unknown:
+        raise ValueError(f"no cluster {unknown} in the table; choose from its column 'group'.")
+    ends = np.array([data["x"].min(), data["x"].max()])
+    limits = alt.Scale(domain=[data["y"].min(), data["y"].max()], nice=True)
+    panels = [
+        _line_panel(data[data["cluster"] == name], table[table["group"] == name], ends, limits)
+        for name in clusters
+    ]
+    return ChartGrid(*panels, columns=columns)
+
+
+def shrinkage_paths(
+    table: pd.DataFrame,
+    view: Mapping[str, tuple[float, float]],
+    *,
+    title: str,
+    size_by_n: bool = False,
+) -> alt.LayerChart:
+    """Every cluster's intercept and slope, from no pooling to partial pooling.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Made by ``shrinkage``, with the effects Intercept and x.
+    view : mapping
+        Limits of the axes, ``{"Intercept": (low, high), "x": (low, high)}``; the same for all
+        charts that are to be compared. Paths from outside are cut at the edge.
+    title : str
+        Name of the data set.
+    size_by_n : bool
+        Draw larger clusters as larger points.
+
+    Returns
+    -------
+    altair.LayerChart
+    """
+    wide = cluster_paths(table)
+    fixed = table.groupby("effect")["complete_pooling"].first()
+    outside = count_outside(table, view)
+    paths = alt.Chart(wide).encode(
+        alt.X("no_Intercept:Q", title="intercept", scale=_limits(view["Intercept"])),
+        alt.Y("no_x:Q", title="slope of x", scale=_limits(view["x"])),
+        tooltip=_path_tooltip(),
+    )
+    size = alt.Size("n:Q", title="observations", scale=alt.Scale(range=[10, 140]), legend=None)
+    sized = {"size": size} if size_by_n else {}
+    layers = [
+        paths.mark_rule(clip=True, opacity=0.35).encode(x2="partial_Intercept", y2="partial_x"),
+        _end_points(paths, "no pooling", filled=False).encode(**sized),
+        _end_points(paths, "partial pooling", filled=True).encode(
+            x="partial_Intercept:Q", y="partial_x:Q", **sized
+        ),
+        _fixed_point(fixed),
+    ]
+    mean = table.groupby("effect")["shrinkage_factor"].mean()
+    return alt.layer(*layers).properties(
+        width="container",
+        height=HEIGHT,
+        title=title,
+        description=(
+            f"Scatter plot, {title}: {len(wide)} clusters as paths from their own least-squares "
+            f"intercept and slope to the mixed model's, which lie closer to the fixed effects "
+            f"({fixed['Intercept']:.2f}, {fixed['x']:.2f}). Mean shrinkage "
+            f"{mean['Intercept']:.0%} in the intercept, {mean['x']:.0%} in the slope; "
+            f"{outside} paths start outside the frame."
+        ),
+    )
+
+
+def cluster_paths(table: pd.DataFrame) -> pd.DataFrame:
+    """One row per cluster: group, n, no_<effect> and partial_<effect> for each effect."""
+    wide = table.pivot(
+        index=["group", "n"], columns="effect", values=["no_pooling", "partial_pooling"]
+    )
+    wide.columns = [f"{which.removesuffix('_pooling')}_{effect}" for which, effect in wide.columns]
+    return wide.reset_index()
+
+
+def count_outside(table: pd.DataFrame, view: Mapping[str, tuple[float, float]]) -> int:
+    """Count clusters whose own estimate lies outside a view.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"group": [1, 2], "effect": "x", "no_pooling": [0.0, 9.0]})
+    >>> count_outside(table, {"x": (-1, 1)})
+    1
+    """
+    low = table["effect"].map({effect: limits[0] for effect, limits in view.items()})
+    high = table["effect"].map({effect: limits[1] for effect, limits in view.items()})
+    outside = (table["no_pooling"] < low) | (table["no_pooling"] > high)
+    return int(table.loc[outside, "group"].nunique())
+
+
+def moved_against(table: pd.DataFrame, horizontal: str, vertical: str, *, title: str) -> alt.Chart:
+    """Scatter of how far estimates moved, or what share, against distance or size.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One effect of a table made by ``shrinkage``, with a column ``deviation`` (own estimate
+        minus fixed effect) if that is asked for.
+    horizontal, vertical : str
+        Columns: ``deviation`` or ``n``; ``distance`` or ``shrinkage_factor``.
+    title : str
+        Title of the panel.
+
+    Returns
+    -------
+    altair.Chart
+    """
+    names = {
+        "deviation": "own estimate minus fixed effect",
+        "n": "observations in the cluster",
+        "distance": "distance moved",
+        "shrinkage_factor": "shrinkage factor",
+    }
+    correlation = table[horizontal].corr(table[vertical])
+    return (
+        alt.Chart(table)
+        .mark_circle(color=POOLING_COLOURS["partial pooling"], size=45, opacity=0.7)
+        .encode(
+            alt.X(f"{horizontal}:Q", title=names[horizontal]).scale(zero=False),
+            alt.Y(f"{vertical}:Q", title=names[vertical]),
+            tooltip=["group", "n", alt.Tooltip(f"{vertical}:Q", format=".3f")],
+        )
+        .properties(
+            width="container",
+            height=240,
+            title=title,
+            description=(
+                f"Scatter plot, {title}: {names[vertical]} against {names[horizontal]} for "
+                f"{len(table)} clusters; correlation {correlation:.2f}."
+            ),
+        )
+    )
+
+
+def estimator_errors(errors: pd.DataFrame) -> ChartGrid:
+    """Root mean squared error of the three estimators, by scenario and coefficient.
+
+    Parameters
+    ----------
+    errors : DataFrame
+        scenario, effect, pooling, rmse.
+
+    Returns
+    -------
+    ChartGrid
+        One panel per coefficient.
+    """
+    return ChartGrid(*(_error_panel(part, name) for name, part in errors.groupby("effect")))
+
+
+def _limits(limits) -> alt.Scale:
+    return alt.Scale(domain=list(limits), nice=False, zero=False)
+
+
+def _path_tooltip() -> list:
+    names = {
+        "group": "cluster",
+        "n": "observations",
+        "no_Intercept": "own intercept",
+        "partial_Intercept": "shrunken intercept",
+        "no_x": "own slope",
+        "partial_x": "shrunken slope",
+    }
+    return [
+        alt.Tooltip(field, title=title, **({"format": ".2f"} if "_" in field else {}))
+        for field, title in names.items()
+    ]
+
+
+def _end_points(paths, pooling, *, filled) -> alt.Chart:
+    return paths.mark_point(clip=True, filled=filled, size=40, opacity=0.8).encode(
+        color=alt.Color("pooling:N", scale=pooling_scale())
+    ).transform_calculate(pooling=f"'{pooling}'")
+
+
+def _fixed_point(fixed) -> alt.Chart:
+    point = pd.DataFrame({
+        "intercept": [fixed["Intercept"]],
+        "slope": [fixed["x"]],
+        "pooling": ["complete pooling"],
+    })
+    return (
+        alt.Chart(point)
+        .mark_point(shape="diamond", filled=True, size=170, opacity=1)
+        .encode(
+            x="intercept:Q",
+            y="slope:Q",
+            color=alt.Color("pooling:N", scale=pooling_scale()),
+            tooltip=[alt.Tooltip("intercept", format=".2f"), alt.Tooltip("slope", format=".2f")],
+        )
+    )
+
+
+def _line_panel(rows, estimates, ends, limits) -> alt.LayerChart:
+    name = estimates["group"].iloc[0]
+    coefficients = estimates.set_index("effect")[list(POOLING_COLUMNS)].T
+    lines = pd.DataFrame({
+        "x": np.tile(ends, len(coefficients)),
+        "y": (coefficients["Intercept"].to_numpy()[:, None]
+              + np.outer(coefficients["x"], ends)).ravel(),
+        "pooling": np.repeat(list(POOLING_COLUMNS.values()), 2),
+    })
+    points = alt.Chart(rows).mark_circle(color=QUIET, size=40, opacity=0.9).encode(
+        alt.X("x:Q"), alt.Y("y:Q", scale=limits)
+    )
+    curves = alt.Chart(lines).mark_line(strokeWidth=2.5, clip=True).encode(
+        alt.X("x:Q"),
+        alt.Y("y:Q", scale=limits),
+        alt.Color("pooling:N", scale=pooling_scale()),
+        alt.StrokeDash("pooling:N", scale=DASHES),
+    )
+    slopes = ", ".join(
+        f"{POOLING_COLUMNS[which]} {slope:.2f}" for which, slope in coefficients["x"].items()
+    )
+    return alt.layer(points, curves).properties(
+        width="container",
+        height=220,
+        title=f"cluster {name}: {len(rows)} observations",
+        description=(
+            f"Data of cluster {name}, {len(rows)} observations, with three lines; slopes: {slopes}."
+        ),
+    )
+
+
+def _error_panel(part, effect) -> alt.LayerChart:
+    order = part["scenario"].drop_duplicates().tolist()
+    base = alt.Chart(part).encode(
+        alt.X("rmse:Q", title="error against the truth (RMSE)"),
+        alt.Y("scenario:N", sort=order, title=None, axis=alt.Axis(labelLimit=220)),
+    )
+    points = base.mark_point(filled=True, size=90, opacity=1).encode(
+        color=alt.Color("pooling:N", scale=pooling_scale()),
+        shape=alt.Shape(
+            "pooling:N",
+            scale=alt.Scale(domain=list(POOLING_COLOURS), range=["diamond", "triangle-up", "circle"]),
+        ),
+        tooltip=["scenario", "pooling", alt.Tooltip("rmse:Q", format=".3f")],
+    )
+    best = part.loc[part.groupby("scenario")["rmse"].idxmin(), "pooling"]
+    times = int((best == "partial pooling").sum())
+    return points.properties(
+        width="container",
+        height=210,
+        title=f"{effect}s" if effect == "Intercept" else f"Slopes of {effect}",
+        description=(
+            f"Dot plot of the root mean squared error of {effect} estimates under complete, no and "
+            f"partial pooling; partial pooling is best in {times} of {len(order)} scenarios."
+        ),
+    )

@@ -1,0 +1,334 @@
+"""Figures of the random-slopes chapter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import altair as alt
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from helpers.charts.shrinkage import DASHES, POOLING_COLUMNS
+from helpers.charts.theme import POOLING_COLOURS, QUIET, ChartGrid, pooling_scale
+
+ESTIMATES = ["no_pooling", "partial_pooling"]
+GRID_POINTS = 121
+
+
+def student_paths(
+    data: pd.DataFrame, students: Mapping[int, str], *, columns: int = 3
+) -> ChartGrid:
+    """Grades of a few students, one panel each, before the paths of all students.
+
+    Parameters
+    ----------
+    data : DataFrame
+        student, occasion, gpa: one row per student and occasion.
+    students : mapping of int to str
+        Students to highlight, with a word for each path.
+    columns : int
+        Panels side by side.
+
+    Returns
+    -------
+    ChartGrid
+
+    Raises
+    ------
+    ValueError
+        If no student is named, or one does not occur.
+    """
+    unknown = sorted(set(students) - set(data["student"]))
+    if unknown or not students:
+        raise ValueError(
+            f"students is {dict(students)}; it must name one or more of the column 'student'"
+            f"{f', where {unknown} do not occur' if unknown else ''}. Choose from that column."
+        )
+    # One row per student keeps the page small: the browser unfolds it to paths.
+    wide = data.pivot(index="student", columns="occasion", values="gpa")
+    wide.columns = wide.columns.astype(str)
+    everybody = _everybody(wide)
+    return ChartGrid(
+        *(
+            _path_panel(everybody, data[data["student"] == student], word, len(wide))
+            for student, word in students.items()
+        ),
+        columns=columns,
+    )
+
+
+def effect_densities(table: pd.DataFrame) -> ChartGrid:
+    """Densities of the clusters' estimates, separate against mixed, one panel per coefficient.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Made by ``shrinkage``.
+
+    Returns
+    -------
+    ChartGrid
+        A rule in each panel marks the fixed effect.
+    """
+    parts = {effect: part for effect, part in table.groupby("effect", sort=False)}
+    return ChartGrid(
+        *(
+            _density_panel(_curves(part, _grid([part])), part, title=_effect_name(effect))
+            for effect, part in parts.items()
+        )
+    )
+
+
+def setting_densities(tables: Mapping[str, pd.DataFrame], effect: str) -> ChartGrid:
+    """Densities of one coefficient in several data sets on one scale, and the shrinkage in each.
+
+    Parameters
+    ----------
+    tables : mapping of str to DataFrame
+        Names of the data sets and their tables made by ``shrinkage``.
+    effect : str
+        The coefficient whose densities are drawn; the last panel shows the shrinkage of all.
+
+    Returns
+    -------
+    ChartGrid
+
+    Raises
+    ------
+    ValueError
+        If a table does not have the effect.
+    """
+    parts = {name: table[table["effect"] == effect] for name, table in tables.items()}
+    lacking = [name for name, part in parts.items() if part.empty]
+    if lacking:
+        raise ValueError(
+            f"effect is {effect!r}, which the tables {lacking} lack. Choose from their column "
+            "'effect'."
+        )
+    grid = _grid(parts.values())
+    curves = {name: _curves(part, grid) for name, part in parts.items()}
+    top = max(curve["density"].max() for curve in curves.values())
+    panels = [
+        _density_panel(
+            curves[name],
+            part,
+            title=f"{name}: {part['shrinkage_factor'].mean():.0%} given up",
+            limits=(0, top),
+        )
+        for name, part in parts.items()
+    ]
+    return ChartGrid(*panels, _factor_panel(tables))
+
+
+def prediction_lines(
+    table: pd.DataFrame, predictor: str, ends: tuple[float, float]
+) -> ChartGrid:
+    """Lines under complete, partial and no pooling, falling ones drawn strong.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Made by ``shrinkage``, with the effects Intercept and `predictor`.
+    predictor : str
+        The predictor on the horizontal axis.
+    ends : tuple of float
+        Where the lines begin and end.
+
+    Returns
+    -------
+    ChartGrid
+        Three panels with the same axes.
+
+    Raises
+    ------
+    ValueError
+        If the table lacks an effect.
+    """
+    missing = {"Intercept", predictor} - set(table["effect"])
+    if missing:
+        raise ValueError(
+            f"the table lacks the effects {sorted(missing)}; it has "
+            f"{sorted(table['effect'].unique())}. Give a table of Intercept and {predictor}."
+        )
+    lines = {
+        column: _lines(table, column, predictor, ends)
+        for column in ["complete_pooling", "partial_pooling", "no_pooling"]
+    }
+    heights = pd.concat(lines.values())[["start", "end"]]
+    scale = alt.Scale(domain=[heights.min().min(), heights.max().max()], nice=True, zero=False)
+    return ChartGrid(
+        *(
+            _line_panel(part, POOLING_COLUMNS[column], predictor, scale)
+            for column, part in lines.items()
+        ),
+        columns=3,
+    )
+
+
+def _everybody(wide) -> alt.Chart:
+    occasions = wide.columns.tolist()
+    return (
+        alt.Chart(wide.reset_index())
+        .transform_fold(occasions, as_=["column", "gpa"])
+        .transform_calculate(occasion="toNumber(datum.column)")
+        .mark_line(color=QUIET, opacity=0.16, strokeWidth=1)
+        .encode(
+            alt.X("occasion:Q", axis=alt.Axis(values=[int(name) for name in occasions])),
+            alt.Y("gpa:Q", scale=alt.Scale(zero=False)),
+            detail="student:N",
+        )
+    )
+
+
+def _path_panel(everybody, path, word, n_students) -> alt.LayerChart:
+    student = path["student"].iloc[0]
+    grades = path.sort_values("occasion")["gpa"]
+    own = (
+        alt.Chart(path)
+        .mark_line(color="currentColor", strokeWidth=2.5, point={"color": "currentColor"})
+        .encode(x="occasion:Q", y="gpa:Q", tooltip=["student", "occasion", "gpa"])
+    )
+    return alt.layer(everybody, own).properties(
+        width="container",
+        height=150,
+        title=f"student {student}: {word}",
+        description=(
+            f"Line plot of student {student}'s grades, {word}: "
+            f"{', '.join(f'{grade:.1f}' for grade in grades)}, before the paths of all "
+            f"{n_students} students."
+        ),
+    )
+
+
+def _grid(parts) -> np.ndarray:
+    """Points from end to end of the estimates, with room for the tails of the curves."""
+    values = pd.concat([part[ESTIMATES].stack() for part in parts])
+    room = 0.1 * (values.max() - values.min())
+    return np.linspace(values.min() - room, values.max() + room, GRID_POINTS)
+
+
+def _curves(part, grid) -> pd.DataFrame:
+    """Kernel densities of both sets of estimates: pooling, value, density."""
+    return pd.concat(
+        [
+            pd.DataFrame({
+                "pooling": POOLING_COLUMNS[column],
+                "value": grid,
+                "density": stats.gaussian_kde(part[column].dropna())(grid),
+            })
+            for column in ESTIMATES
+        ],
+        ignore_index=True,
+    ).round(4)
+
+
+def _density_panel(curves, part, *, title, limits=None) -> alt.LayerChart:
+    name = _effect_name(part["effect"].iloc[0])
+    fixed = part["complete_pooling"].iloc[0]
+    scale = alt.Scale(domain=list(limits)) if limits else alt.Scale()
+    span = alt.Scale(domain=[curves["value"].min(), curves["value"].max()], nice=False)
+    densities = alt.Chart(curves).mark_area(line={"strokeWidth": 2.5}, fillOpacity=0.12).encode(
+        alt.X("value:Q", title=name, scale=span),
+        alt.Y("density:Q", title="density", scale=scale, stack=None),
+        alt.Color("pooling:N", scale=pooling_scale()),
+        alt.StrokeDash("pooling:N", scale=DASHES),
+    )
+    rule = alt.Chart(pd.DataFrame({"value": [fixed], "pooling": ["complete pooling"]})).mark_rule(
+        strokeWidth=2
+    ).encode(
+        x="value:Q",
+        color=alt.Color("pooling:N", scale=pooling_scale()),
+        strokeDash=alt.StrokeDash("pooling:N", scale=DASHES),
+    )
+    sd = part[ESTIMATES].std()
+    return alt.layer(densities, rule).properties(
+        width="container",
+        height=170,
+        title=title,
+        description=(
+            f"Density curves, {title}: {len(part)} clusters' estimates of the {name} around the "
+            f"fixed effect {fixed:.2f}; standard deviation {sd['no_pooling']:.3f} without pooling, "
+            f"{sd['partial_pooling']:.3f} with partial pooling."
+        ),
+    )
+
+
+def _factor_panel(tables) -> alt.Chart:
+    factors = pd.concat(
+        [
+            table.groupby("effect", sort=False, as_index=False)["shrinkage_factor"].mean()
+            .assign(setting=name)
+            for name, table in tables.items()
+        ],
+        ignore_index=True,
+    )
+    factors["effect"] = factors["effect"].map(_effect_name)
+    spoken = ", ".join(
+        f"{setting}: {effect} {factor:.0%}"
+        for effect, factor, setting in factors.itertuples(index=False)
+    )
+    return (
+        alt.Chart(factors)
+        .mark_point(filled=True, size=90, opacity=1)
+        .encode(
+            alt.X("shrinkage_factor:Q", title="mean shrinkage").axis(format="%"),
+            alt.Y("setting:N", sort=list(tables), title=None, axis=alt.Axis(labelLimit=200)),
+            alt.Shape("effect:N", scale=alt.Scale(range=["circle", "diamond"])),
+            color=alt.value("currentColor"),
+            tooltip=["setting", "effect", alt.Tooltip("shrinkage_factor:Q", format=".1%")],
+        )
+        .properties(
+            width="container",
+            height=170,
+            title="mean shrinkage in each setting",
+            description=f"Dot plot of the mean shrinkage in {len(tables)} settings. {spoken}.",
+        )
+    )
+
+
+def _effect_name(effect) -> str:
+    return "intercept" if effect == "Intercept" else f"slope of {effect}"
+
+
+def _lines(table, column, predictor, ends) -> pd.DataFrame:
+    """One row per different line: x, x2, start, end, slope."""
+    wide = table.pivot(index="group", columns="effect", values=column).dropna()
+    wide = wide.drop_duplicates() if column == "complete_pooling" else wide
+    start, end = (wide["Intercept"] + wide[predictor] * at for at in ends)
+    return pd.DataFrame({
+        "group": wide.index,
+        "x": ends[0],
+        "x2": ends[1],
+        "start": start.to_numpy(),
+        "end": end.to_numpy(),
+        "slope": wide[predictor].to_numpy(),
+    })
+
+
+def _line_panel(lines, pooling, predictor, scale) -> alt.Chart:
+    falling = int((lines["slope"] < 0).sum())
+    strong = "datum.slope < 0" if len(lines) > 1 else "true"
+    count = f"{falling} of {len(lines)} fall" if len(lines) > 1 else "one line for all"
+    return (
+        alt.Chart(lines.round(3))
+        .mark_rule(color=POOLING_COLOURS[pooling])
+        .encode(
+            alt.X("x:Q", title=predictor).scale(zero=False),
+            alt.Y("start:Q", title="predicted gpa", scale=scale),
+            x2="x2:Q",
+            y2="end:Q",
+            opacity=alt.condition(strong, alt.value(1), alt.value(0.25)),
+            strokeWidth=alt.condition(strong, alt.value(2.5), alt.value(1)),
+            tooltip=["group:N", alt.Tooltip("slope:Q", format=".3f")],
+        )
+        .properties(
+            width="container",
+            height=260,
+            title=f"{pooling}: {count}",
+            description=(
+                f"Predicted lines over {predictor} under {pooling}: {count}; slopes from "
+                f"{lines['slope'].min():.3f} to {lines['slope'].max():.3f}."
+            ),
+        )
+    )

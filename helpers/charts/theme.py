@@ -1,0 +1,99 @@
+"""How every figure looks, and how it reaches the page.
+
+Text and axes take the page's own text colour, so light and dark mode need no second chart. The
+three colours of pooling are from Okabe & Ito's palette, told apart by colour-blind readers and at
+least 3:1 against white and against the dark page; shape and dash tell them apart as well.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+
+import altair as alt
+
+POOLING_COLOURS = {
+    "complete pooling": "#d55e00",
+    "no pooling": "#0072b2",
+    "partial pooling": "#009e73",
+}
+QUIET = "#8a8a8a"
+HEIGHT = 320
+
+
+def pooling_scale() -> alt.Scale:
+    """Colour scale of the three poolings, the same in every figure."""
+    return alt.Scale(domain=list(POOLING_COLOURS), range=list(POOLING_COLOURS.values()))
+
+
+@alt.theme.register("course", enable=True)
+def course_theme() -> alt.theme.ThemeConfig:
+    """Altair theme of the course."""
+    text = {"labelColor": "currentColor", "titleColor": "currentColor"}
+    line = {"domainColor": "currentColor", "tickColor": "currentColor"}
+    grid = {"gridColor": "currentColor", "gridOpacity": 0.12}
+    return {
+        "config": {
+            "background": "transparent",
+            "font": "system-ui, sans-serif",
+            "view": {"stroke": None, "continuousHeight": HEIGHT},
+            "axis": {**text, **line, **grid, "labelFontSize": 12, "titleFontSize": 13},
+            "legend": {**text, "orient": "top", "title": None, "labelFontSize": 13},
+            "header": {**text, "labelFontSize": 13},
+            "title": {"color": "currentColor", "fontSize": 14, "anchor": "start"},
+            "text": {"color": "currentColor", "fontSize": 12},
+            "rule": {"color": "currentColor"},
+            "range": {"category": list(POOLING_COLOURS.values())},
+            # One label per figure, not one per point, for readers who listen.
+            "mark": {"aria": False},
+            "axisX": {"aria": False},
+            "axisY": {"aria": False},
+        }
+    }
+
+
+def page_html(spec: dict) -> str:
+    """Figure element that the site's script draws; its label is the chart's description."""
+    label = html.escape(spec.get("description", ""), quote=True)
+    # "</" inside a script element would end it.
+    payload = json.dumps(spec, separators=(",", ":")).replace("</", "<\\/")
+    return (
+        f'<figure class="vega-chart" role="img" aria-label="{label}">'
+        f'<script type="application/json">{payload}</script></figure>'
+    )
+
+
+def _course_renderer(spec: dict, **metadata) -> tuple[dict, dict]:
+    """Give JupyterLab the chart it draws itself, and the page a figure element."""
+    mime_type = f"application/vnd.vegalite.v{alt.SCHEMA_VERSION.lstrip('v').split('.')[0]}+json"
+    return {mime_type: spec, "text/html": page_html(spec), "text/plain": spec["description"]}, {}
+
+
+class ChartGrid:
+    """Charts side by side on a wide page, below each other on a narrow one.
+
+    Parameters
+    ----------
+    *charts : altair.Chart
+        Charts with descriptions.
+    columns : int
+        Columns where there is room, and in JupyterLab.
+    """
+
+    def __init__(self, *charts: alt.TopLevelMixin, columns: int = 2):
+        self.charts = charts
+        self.columns = columns
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        figures = "".join(page_html(chart.to_dict()) for chart in self.charts)
+        live = [chart.properties(width=280) for chart in self.charts]
+        grid = alt.concat(*live, columns=self.columns).properties(
+            description=" ".join(chart.to_dict()["description"] for chart in self.charts)
+        )
+        bundle, metadata = _course_renderer(grid.to_dict())
+        page = f'<div class="chart-grid" style="--columns:{self.columns}">{figures}</div>'
+        return {**bundle, "text/html": page}, metadata
+
+
+alt.renderers.register("course", _course_renderer)
+alt.renderers.enable("course")

@@ -1,0 +1,319 @@
+"""Figures of the chapter on the weights of small clusters."""
+
+from __future__ import annotations
+
+import json
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from helpers.charts.shrinkage import DASHES
+from helpers.charts.theme import HEIGHT, POOLING_COLOURS, QUIET, ChartGrid, pooling_scale
+
+DASHES_OF = dict(zip(POOLING_COLOURS, DASHES.range, strict=True))
+SHAPES = alt.Scale(domain=list(POOLING_COLOURS), range=["diamond", "triangle-up", "circle"])
+
+
+def group_means(
+    data: pd.DataFrame,
+    means: pd.DataFrame,
+    *,
+    title: str,
+    clusters: pd.DataFrame | None = None,
+) -> alt.LayerChart:
+    """Observations by cluster, the clusters' means, and each model's mean of either group.
+
+    Parameters
+    ----------
+    data : DataFrame
+        Columns y, treatment, cluster; clusters of one group next to each other.
+    means : DataFrame
+        Columns pooling, level, mean: one line per row, across the clusters of its group.
+    title : str
+        Name of the data set.
+    clusters : DataFrame, optional
+        Made by ``cluster_means``: adds the partially pooled mean of each cluster.
+
+    Returns
+    -------
+    altair.LayerChart
+
+    Raises
+    ------
+    ValueError
+        If `means` names an unknown pooling or group, or `clusters` lacks a cluster.
+    """
+    _require_known("pooling", means["pooling"], POOLING_COLOURS)
+    _require_known("level", means["level"], data["treatment"].unique())
+    centers = _cluster_centers(data)
+    if clusters is not None:
+        _require_known("cluster", centers["cluster"], clusters["group"].tolist())
+        pooled = clusters.set_index("group")["partially_pooled"]
+        centers["partially_pooled"] = centers["cluster"].map(pooled)
+    layers = [
+        _observations(data, centers),
+        _group_names(centers),
+        *_mean_lines(means, centers),
+        _center_points(centers, "observed", "no pooling", filled=False, size=150),
+    ]
+    if clusters is not None:
+        layers.append(
+            _center_points(centers, "partially_pooled", "partial pooling", filled=True, size=45)
+        )
+    return alt.layer(*layers).properties(
+        width="container",
+        height=HEIGHT,
+        title=title,
+        description=_group_means_description(title, centers, means),
+    )
+
+
+def weight_curves(weights: pd.DataFrame, means: pd.DataFrame, fitted: float) -> ChartGrid:
+    """Weight of one cluster in its group's mean, and the group means, against the ICC.
+
+    Parameters
+    ----------
+    weights : DataFrame
+        Columns icc, n, weight: share of one cluster of n observations.
+    means : DataFrame
+        Columns icc, treatment, mean: the group means with those weights.
+    fitted : float
+        The fitted intraclass correlation, one of the values of icc, which run from 0 to 1.
+
+    Returns
+    -------
+    ChartGrid
+        One panel for the weights, one for the means; the ends and the fit are marked.
+
+    Raises
+    ------
+    ValueError
+        If 0, `fitted` or 1 is not among the values of icc of both frames.
+    """
+    marks = {0.0: "complete pooling", fitted: "partial pooling", 1.0: "no pooling"}
+    for frame in (weights, means):
+        _require_known("icc", list(marks), frame["icc"].tolist())
+    labels = weights["n"].astype(str) + " observations"
+    shares = weights.assign(label=labels).drop_duplicates(["icc", "n"], ignore_index=True)
+    levels = means.assign(label=means["treatment"].astype(str)).reset_index(drop=True)
+    return ChartGrid(
+        _curve_panel(shares, "weight", marks, title="Weight of one cluster in its group's mean"),
+        _curve_panel(levels, "mean", marks, title="Mean of the group"),
+    )
+
+
+def distance_lines(table: pd.DataFrame, *, title: str) -> alt.LayerChart:
+    """Shrinkage of cluster means against their distance from the group's mean.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row per cluster: group, n, distance (group mean minus observed mean), shrinkage
+        (partially pooled minus observed mean), share (shrinkage over distance, 1 - lambda).
+    title : str
+        Title of the panel.
+
+    Returns
+    -------
+    altair.LayerChart
+        One line through zero per cluster size, its slope the share.
+
+    Raises
+    ------
+    ValueError
+        If clusters of one size have different shares.
+    """
+    if (table.groupby("n")["share"].agg(np.ptp) > 1e-8).any():
+        raise ValueError("clusters of one size have different shares; give clusters of one fit.")
+    names = {"distance": "distance to the group's mean", "shrinkage": "shrinkage"}
+    ends = _line_ends(table)
+    across = alt.X("distance:Q", title=names["distance"])
+    up = alt.Y("shrinkage:Q", title=names["shrinkage"])
+    lines = alt.Chart(ends).mark_line(color="currentColor", opacity=0.6).encode(
+        across, up, alt.Detail("n:N")
+    )
+    points = alt.Chart(table).mark_circle(
+        color=POOLING_COLOURS["partial pooling"], size=70, opacity=0.9
+    ).encode(
+        across,
+        up,
+        tooltip=[alt.Tooltip("group", title="cluster"), "n", *_numbers("distance", "shrinkage")],
+    )
+    farthest = ends.loc[ends.groupby("n")["distance"].apply(lambda x: x.abs().idxmax())]
+    text = alt.Chart(farthest.assign(label="n = " + farthest["n"].astype(str))).mark_text(
+        dy=-14, fontSize=12
+    ).encode(across, up, text="label:N")
+    shares = table.groupby("n")["share"].first()
+    return alt.layer(lines, points, text).properties(
+        width="container",
+        height=260,
+        title=title,
+        description=(
+            f"Scatter plot, {title}: shrinkage of {len(table)} cluster means against their "
+            "distance from the group's mean. Each cluster size has its own line through zero; "
+            + ", ".join(f"slope {share:.4f} for {n} observations" for n, share in shares.items())
+            + "."
+        ),
+    )
+
+
+def _require_known(what, given, allowed) -> None:
+    unknown = [value for value in pd.unique(pd.Series(list(given))) if value not in allowed]
+    if unknown:
+        raise ValueError(f"{what} {unknown} is unknown; there are {list(allowed)[:10]}.")
+
+
+def _cluster_centers(data) -> pd.DataFrame:
+    """One row per cluster in order of appearance, with its place on the axis."""
+    grouped = data.groupby(["treatment", "cluster"], sort=False, observed=True)["y"]
+    centers = grouped.agg(n="size", observed="mean").reset_index()
+    return centers.assign(position=np.arange(1, len(centers) + 1))
+
+
+def _axis(centers) -> alt.X:
+    labels = [[str(c), f"({n})"] for c, n in zip(centers["cluster"], centers["n"], strict=True)]
+    return alt.X(
+        "position:Q",
+        title="cluster (observations)",
+        scale=alt.Scale(domain=[0.4, len(centers) + 0.6], nice=False, zero=False),
+        axis=alt.Axis(
+            values=centers["position"].tolist(),
+            labelExpr=f"{json.dumps(labels)}[datum.value - 1]",
+            grid=False,
+            labelOverlap=False,
+        ),
+    )
+
+
+def _observations(data, centers) -> alt.Chart:
+    place = data["cluster"].map(centers.set_index("cluster")["position"])
+    within = data.groupby("cluster").cumcount() + 0.5
+    size = data.groupby("cluster")["y"].transform("size")
+    # Observations of a cluster side by side, so that they do not hide each other.
+    points = data[["y", "cluster"]].assign(position=place + 0.6 * (within / size - 0.5))
+    return alt.Chart(points).mark_circle(color=QUIET, size=22, opacity=0.7).encode(
+        _axis(centers), alt.Y("y:Q", title="response")
+    )
+
+
+def _group_names(centers) -> alt.Chart:
+    middle = centers.groupby("treatment", observed=True)["position"].mean().reset_index()
+    middle["treatment"] = middle["treatment"].astype(str)
+    return alt.Chart(middle).mark_text(dy=-6, fontSize=13).encode(
+        _axis(centers), y=alt.value(0), text="treatment:N"
+    )
+
+
+def _mean_lines(means, centers) -> list[alt.Chart]:
+    span = centers.groupby("treatment", observed=True)["position"].agg(["min", "max"])
+    level = means["level"].astype(str)
+    span.index = span.index.astype(str)
+    lines = means[["pooling", "mean"]].assign(
+        level=level, position=level.map(span["min"]) - 0.45, to=level.map(span["max"]) + 0.45
+    )
+    return [
+        alt.Chart(part).mark_rule(strokeWidth=2.5, strokeDash=DASHES_OF[pooling]).encode(
+            _axis(centers),
+            alt.X2("to:Q"),
+            alt.Y("mean:Q"),
+            _colour(),
+            tooltip=["level", "pooling", *_numbers("mean")],
+        )
+        for pooling, part in lines.groupby("pooling")
+    ]
+
+
+def _center_points(centers, column, pooling, *, filled, size) -> alt.Chart:
+    return alt.Chart(centers.assign(pooling=pooling)).mark_point(
+        shape="circle", filled=filled, size=size, strokeWidth=2, opacity=1
+    ).encode(
+        _axis(centers),
+        alt.Y(f"{column}:Q"),
+        _colour(),
+        tooltip=["cluster", "n", *_numbers(*centers.columns.intersection(
+            ["observed", "partially_pooled"]
+        ))],
+    )
+
+
+def _group_means_description(title, centers, means) -> str:
+    sizes = ", ".join(map(str, centers["n"]))
+    parts = [
+        f"{level}: " + ", ".join(
+            f"{row.pooling} {row.mean:.2f}" for row in part.itertuples(index=False)
+        )
+        for level, part in means.groupby("level", observed=True)
+    ]
+    pooled = ""
+    if "partially_pooled" in centers:
+        moves = (centers["partially_pooled"] - centers["observed"]).abs()
+        most = centers.loc[moves.idxmax()]
+        pooled = (
+            f" Partial pooling moves the mean of cluster {most['cluster']} furthest, by "
+            f"{moves.max():.2f}, from {most['observed']:.2f} to {most['partially_pooled']:.2f}."
+        )
+    return (
+        f"Strip plot, {title}: observations of {len(centers)} clusters with {sizes} observations, "
+        f"and the mean of each cluster. Lines show the means of the groups; {'; '.join(parts)}."
+        + pooled
+    )
+
+
+def _curve_panel(frame, value, marks, *, title) -> alt.LayerChart:
+    across = alt.X("icc:Q", title="intraclass correlation")
+    up = alt.Y(f"{value}:Q", title=value)
+    curves = alt.Chart(frame[["icc", "label", value]]).mark_line(color="currentColor").encode(
+        across, up, alt.Detail("label:N")
+    )
+    marked = frame[frame["icc"].isin(list(marks))]
+    marked = marked[["icc", "label", value]].assign(pooling=marked["icc"].map(marks))
+    points = alt.Chart(marked).mark_point(filled=True, size=110, opacity=1).encode(
+        across,
+        up,
+        alt.Color("pooling:N", scale=pooling_scale()),
+        alt.Shape("pooling:N", scale=SHAPES),
+        tooltip=["label", "pooling", *_numbers("icc", value)],
+    )
+    values = "; ".join(
+        f"{label} " + ", ".join(f"{v:.3f} under {p}" for v, p in zip(
+            part[value], part["pooling"], strict=True))
+        for label, part in marked.sort_values("icc").groupby("label", sort=False)
+    )
+    return alt.layer(curves, points, *_curve_names(frame, value)).properties(
+        width="container",
+        height=280,
+        title=title,
+        description=f"Line chart, {title}, against the intraclass correlation from 0 to 1: "
+        f"{values}.",
+    )
+
+
+def _curve_names(frame, value) -> list[alt.Chart]:
+    """Write each curve's name near its middle, where the curve bends away from it."""
+    middle = frame.loc[(frame["icc"] - 0.4).abs().groupby(frame["label"]).idxmin()]
+    start = frame[frame["icc"] == 0].set_index("label")[value]
+    rising = middle[value] > middle["label"].map(start)
+    return [
+        alt.Chart(middle.loc[rising == rises, ["icc", "label", value]])
+        .mark_text(align="left", dy=16 if rises else -12, fontSize=12)
+        .encode(x="icc:Q", y=f"{value}:Q", text="label:N")
+        for rises in sorted(rising.unique())
+    ]
+
+
+def _line_ends(table) -> pd.DataFrame:
+    """Tell where each size's line ends: at zero or its clusters' extreme distances."""
+    spans = table.groupby("n")["distance"].agg(["min", "max"]).assign(zero=0.0)
+    ends = pd.concat([spans.min(axis=1), spans.max(axis=1)]).rename("distance").reset_index()
+    share = ends["n"].map(table.groupby("n")["share"].first())
+    return ends.assign(shrinkage=share * ends["distance"])
+
+
+def _colour() -> alt.Color:
+    line = alt.Legend(symbolType="stroke", symbolStrokeWidth=3, symbolDash=[1, 0])
+    return alt.Color("pooling:N", scale=pooling_scale(), legend=line)
+
+
+def _numbers(*fields) -> list:
+    return [alt.Tooltip(f"{field}:Q", format=".3f") for field in fields]
