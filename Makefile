@@ -1,0 +1,54 @@
+# Two commands: `make book`, `make test`. VENV=... and PYTHON=... choose another environment.
+PYTHON ?= python3
+VENV ?= .venv
+PORT ?= 8000
+BIN := $(VENV)/bin
+
+# Chapters run in the kernel of this environment, whatever kernels the user has installed.
+export JUPYTER_PREFER_ENV_PATH := 1
+export JUPYTER_PATH :=
+
+.PHONY: book html test browser serve requirements clean
+
+book: $(VENV)/installed extensions/node_modules/.package-lock.json html
+
+# Every page is read anew, so no warning of an earlier build is forgotten; executed cells are cached.
+html:
+	rm -rf _build/html
+	$(BIN)/jupyter-book build . --all -W -n --keep-going
+
+test: book $(VENV)/installed-tests browser
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest
+
+serve:
+	$(BIN)/python -m http.server --directory _build/html $(PORT)
+
+browser:
+	@command -v chromium >/dev/null || sh tests/install_browser.sh
+
+requirements: $(VENV)/installed
+	$(BIN)/python -m pip install uv
+	$(COMPILE) pyproject.toml -o requirements.txt
+	$(COMPILE) pyproject.toml --extra test -c requirements.txt -o tests/requirements.txt
+
+clean:
+	rm -rf _build extensions/node_modules $(VENV)/installed $(VENV)/installed-tests
+
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
+	--no-emit-index-url \
+	--custom-compile-command "make requirements"
+
+$(VENV)/installed: requirements.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -r requirements.txt
+	$(BIN)/python -m pip install --no-deps --no-build-isolation -e .
+	touch $@
+
+$(VENV)/installed-tests: tests/requirements.txt $(VENV)/installed
+	$(BIN)/python -m pip install -r tests/requirements.txt
+	touch $@
+
+extensions/node_modules/.package-lock.json: extensions/package-lock.json $(VENV)/installed
+	$(BIN)/npm ci --prefix extensions
+	touch $@

@@ -1,0 +1,10 @@
+// Draw every chart of the page: <figure class="vega-chart"> with its Vega-Lite
+// specification in a <script type="application/json"> child.
+document.addEventListener("DOMContentLoaded", () => {
+  const specifications = '.vega-chart > script[type="application/json"]';
+  for (const specification of document.querySelectorAll(specifications)) {
+    const view = document.createElement("div");
+    specification.before(view);
+    vegaEmbed(view, JSON.parse(specification.textContent), { renderer: "svg", actions: false });
+  }
+});

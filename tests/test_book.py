@@ -1,0 +1,368 @@
+"""A broken book must fail: each test plants one fault in a small copy and runs the real build."""
+
+import re
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from extensions.execution_cache import content_key
+
+ROOT = Path(__file__).resolve().parents[1]
+COPIED = ("Makefile", "_config.yml", "requirements.txt", "helpers", "data", "extensions")
+TOC = """\
+format: jb-book
+root: chapters/index
+chapters:
+  - file: chapters/small
+  - file: chapters/references
+"""
+SMALL = """\
+---
+jupytext:
+  text_representation:
+    extension: .md
+    format_name: myst
+kernelspec:
+  display_name: Python 3
+  language: python
+  name: python3
+---
+(small-page)=
+# Small
+
+```{code-cell} ipython3
+from IPython.display import HTML
+from myst_nb import glue
+
+from helpers.datasets import load_gpa
+
+gpa = load_gpa()
+glue("rows", len(gpa))
+```
+
+There are {glue:text}`rows` rows, see [above](#small-page) and {cite:t}`bates2015`: $y = X b$.
+
+```{figure} _static/figure.svg
+---
+alt: A square
+---
+A square.
+```
+
+```{code-cell} ipython3
+HTML('<figure class="vega-chart"><script type="application/json">{}</script></figure>')
+```
+"""
+
+
+class Book:
+    """A copy of the book with one small page, built by the command that builds the real one."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.page = folder / "chapters" / "small.md"
+        self.site = folder / "_build" / "html"
+
+    def build(self):
+        """Run the build; return its exit code and everything it printed."""
+        command = ["make", "--no-print-directory", "html", f"VENV={sys.prefix}"]
+        command.append(f"PYTHONPATH={self.folder}")
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        return done.returncode, re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
+
+    def edit(self, old, new, path=None):
+        """Replace the one occurrence of `old` in a file, the small page by default."""
+        path = path or self.page
+        text = path.read_text(encoding="utf-8")
+        assert text.count(old) == 1
+        path.write_text(text.replace(old, new), encoding="utf-8")
+
+    def add_cell(self, code):
+        """Append a code cell to the small page."""
+        with self.page.open("a", encoding="utf-8") as page:
+            page.write(f"\n```{{code-cell}} ipython3\n{code}\n```\n")
+
+    def add_text(self, text):
+        """Append a paragraph to the small page."""
+        with self.page.open("a", encoding="utf-8") as page:
+            page.write(f"\n{text}\n")
+
+
+def copy_of_the_book(folder):
+    """Copy what the build reads, with a landing page and one small page for chapters."""
+    folder.mkdir(parents=True)
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_file():
+            shutil.copy(source, folder)
+        else:
+            ignored = shutil.ignore_patterns("__pycache__", "node_modules")
+            shutil.copytree(source, folder / name, ignore=ignored)
+    (folder / "extensions" / "node_modules").symlink_to(ROOT / "extensions" / "node_modules")
+    shutil.copytree(ROOT / "chapters" / "_static", folder / "chapters" / "_static")
+    for name in ("references.md", "references.bib"):
+        shutil.copy(ROOT / "chapters" / name, folder / "chapters")
+    (folder / "_toc.yml").write_text(TOC, encoding="utf-8")
+    (folder / "chapters" / "index.md").write_text("# Index\n")
+    (folder / "chapters" / "small.md").write_text(SMALL, encoding="utf-8")
+    (folder / "chapters" / "_static" / "figure.svg").write_text(
+        '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><path d="M0 0h9v9H0z"/></svg>'
+    )
+    return Book(folder)
+
+
+@pytest.fixture(scope="session")
+def sound(tmp_path_factory):
+    """The unbroken copy, built once, and what its build said."""
+    book = copy_of_the_book(tmp_path_factory.mktemp("sound") / "book")
+    book.code, book.said = book.build()
+    return book
+
+
+def copy_of(sound, folder):
+    """Copy the sound book and its cache of executed cells, without its site."""
+    shutil.copytree(sound.folder, folder, symlinks=True, ignore=shutil.ignore_patterns("html"))
+    return Book(folder)
+
+
+@pytest.fixture
+def book(sound, tmp_path):
+    """A copy of the sound book to change."""
+    return copy_of(sound, tmp_path / "book")
+
+
+def test_the_sound_copy_builds(sound):
+    """Without this control the tests of faults would prove nothing."""
+    assert sound.code == 0, sound.said
+    assert "1200" in (sound.site / "chapters" / "small.html").read_text(encoding="utf-8")
+    assert re.search(r"chapters/small +\d+\.\d", sound.said)
+
+
+def raising_cell(book):
+    book.add_cell("raise RuntimeError('planted')")
+    return "small.md", "planted"
+
+
+def endless_cell(book):
+    config = book.folder / "_config.yml"
+    timeout = re.search(r"timeout: \d+", config.read_text(encoding="utf-8")).group()
+    book.edit(timeout, "timeout: 2", config)
+    book.add_cell("import time\ntime.sleep(60)")
+    return "small.md", "CellTimeoutError"
+
+
+def lost_import(book):
+    book.edit("import load_gpa", "import load_gpa, no_longer_here")
+    return "small.md", "no_longer_here"
+
+
+def noisy_cell(book):
+    book.add_cell("import warnings\nwarnings.warn('planted')")
+    return "small.md", "stderr was found"
+
+
+def dangling_cross_reference(book):
+    book.add_text("See [nothing](#no-such-label).")
+    return "small.md", "no-such-label"
+
+
+def dangling_figure_number(book):
+    book.add_text("See {numref}`no-such-figure`.")
+    return "small.md", "no-such-figure"
+
+
+def link_to_missing_page(book):
+    book.add_text("See [nothing](no-such-page.md).")
+    return "small.md", "no-such-page.md"
+
+
+def unknown_citation(book):
+    book.add_text("See {cite}`nobody1900`.")
+    return "small.md", "nobody1900"
+
+
+def missing_figure(book):
+    (book.folder / "chapters" / "_static" / "figure.svg").unlink()
+    return "small.md", "figure.svg"
+
+
+def missing_data_file(book):
+    (book.folder / "data" / "gpa.csv").unlink()
+    return "small.md", "gpa.csv"
+
+
+def page_not_in_the_contents(book):
+    (book.folder / "chapters" / "forgotten.md").write_text("# Forgotten\n")
+    return "forgotten.md", "toctree"
+
+
+def contents_without_the_page(book):
+    book.page.unlink()
+    return "chapters/small", "nonexisting"
+
+
+def unmade_glue(book):
+    book.edit("{glue:text}`rows`", "{glue:text}`rows_unmade`")
+    return "small.md", "rows_unmade"
+
+
+FAULTS = [
+    raising_cell,
+    endless_cell,
+    lost_import,
+    noisy_cell,
+    dangling_cross_reference,
+    dangling_figure_number,
+    link_to_missing_page,
+    unknown_citation,
+    missing_figure,
+    missing_data_file,
+    page_not_in_the_contents,
+    contents_without_the_page,
+    unmade_glue,
+]
+
+
+def build_with(plant, book):
+    """Plant a fault; return the file and cause to be named, the exit code and what was printed."""
+    return *plant(book), *book.build()
+
+
+@pytest.fixture(scope="session")
+def broken_builds(request, sound, tmp_path_factory):
+    """Builds of the faults to be tested, by name, two at a time."""
+    parameters = [getattr(item, "callspec", None) for item in request.session.items]
+    wanted = [spec.params["plant"] for spec in parameters if spec and "plant" in spec.params]
+    folder = tmp_path_factory.mktemp("broken")
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        yield {
+            plant.__name__: pool.submit(build_with, plant, copy_of(sound, folder / plant.__name__))
+            for plant in wanted
+        }
+        pool.shutdown(cancel_futures=True)
+
+
+@pytest.mark.parametrize("plant", FAULTS, ids=lambda plant: plant.__name__)
+def test_a_fault_fails_the_build(broken_builds, plant):
+    file, cause, code, said = broken_builds[plant.__name__].result()
+    assert code != 0, said
+    assert re.search(rf"{re.escape(file)}\b", said), said
+    assert cause in said
+
+
+def test_a_warning_fails_every_build_not_only_the_first(book):
+    dangling_cross_reference(book)
+    assert book.build()[0] != 0
+    assert book.build()[0] != 0
+
+
+def test_only_what_changed_is_executed(book):
+    book.add_text("A sentence more.")
+    assert re.search(r"chapters/small +unchanged, not executed", book.build()[1])
+    with (book.folder / "helpers" / "datasets.py").open("a", encoding="utf-8") as module:
+        module.write("# a change\n")
+    code, said = book.build()
+    assert code == 0, said
+    assert re.search(r"chapters/small +\d+\.\d", said)
+    assert len(list((book.folder / "_build" / ".jupyter_cache").iterdir())) == 1
+
+
+def test_the_cache_depends_on_all_that_cells_can_read(book, tmp_path, monkeypatch):
+    own_data = tmp_path / "own"
+    own_data.mkdir()
+    monkeypatch.setenv("COURSE_DATA_DIR", str(own_data))
+    changes = [book.folder / "helpers" / "__init__.py", book.folder / "data" / "gpa.csv"]
+    changes += [book.folder / "requirements.txt", own_data / "gpa.csv"]
+    keys = [content_key(book.folder)]
+    for path in changes:
+        with path.open("a", encoding="utf-8") as file:
+            file.write("# a change\n")
+        keys.append(content_key(book.folder))
+    assert content_key(book.folder) == keys[-1]
+    assert len(set(keys)) == len(changes) + 1
+
+
+class Requests(HTMLParser):
+    """Collect the addresses a browser asks for when it opens a page."""
+
+    ATTRIBUTES = ("src", "srcset", "poster", "data", "action")
+    LINKS_FOLLOWED_BY_READERS = ("a", "area")
+
+    def __init__(self):
+        super().__init__()
+        self.addresses = []
+
+    def handle_starttag(self, tag, attributes):
+        for name, value in attributes:
+            asked = name in self.ATTRIBUTES or (
+                name == "href" and tag not in self.LINKS_FOLLOWED_BY_READERS
+            )
+            if asked and value:
+                self.addresses.append(value)
+
+
+def off_host_requests(site):
+    """List (file, address) of everything the pages and style sheets of a site ask other hosts."""
+    other_host = re.compile(r"\s*(https?:)?//", re.IGNORECASE)
+    found = []
+    for page in site.rglob("*.html"):
+        parser = Requests()
+        parser.feed(page.read_text(encoding="utf-8"))
+        found += [(page.name, url) for url in parser.addresses if other_host.match(url)]
+    for sheet in site.rglob("*.css"):
+        text = sheet.read_text(encoding="utf-8")
+        urls = re.findall(r"(?:url\(|@import)\s*['\"]?([^'\")\s]+)", text)
+        found += [(sheet.name, url) for url in urls if other_host.match(url)]
+    return found
+
+
+def test_off_host_requests_are_noticed(tmp_path):
+    (tmp_path / "page.html").write_text('<a href="https://a.org"></a><img src="//b.org/x.png">')
+    (tmp_path / "sheet.css").write_text('@import "https://c.org/x.css";')
+    assert off_host_requests(tmp_path) == [
+        ("page.html", "//b.org/x.png"),
+        ("sheet.css", "https://c.org/x.css"),
+    ]
+
+
+def test_pages_ask_no_other_host(sound):
+    assert off_host_requests(sound.site) == []
+
+
+def test_the_book_asks_no_other_host():
+    site = ROOT / "_build" / "html"
+    assert (site / "index.html").exists(), "the book is not built: run `make book`"
+    assert off_host_requests(site) == []
+
+
+def test_scripts_are_on_the_pages_that_need_them(sound):
+    small = (sound.site / "chapters" / "small.html").read_text(encoding="utf-8")
+    plain = (sound.site / "chapters" / "references.html").read_text(encoding="utf-8")
+    for script in ("mathjax.js", "vega.js", "charts.js"):
+        assert script in small
+        assert script not in plain
+        assert (sound.site / "_static" / script).stat().st_size > 100
+
+
+def test_chapters_run_in_the_kernel_of_this_environment(book, tmp_path, monkeypatch):
+    kernel = tmp_path / "user" / "kernels" / "python3"
+    kernel.mkdir(parents=True)
+    (kernel / "kernel.json").write_text('{"argv": ["false"], "display_name": "", "language": ""}')
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "user"))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "user"))
+    book.add_cell(f"import sys\nassert sys.prefix == {sys.prefix!r}")
+    code, said = book.build()
+    assert code == 0, said
