@@ -31,6 +31,8 @@ from helpers.reml import ProfiledModel, Solution
 AGREEMENT = 1e-4
 # statsmodels inverts the covariance matrix of the random effects, so it starts inside a boundary.
 INTERIOR_VARIANCE = 1e-8
+# Gradient steps can leave the region where statsmodels' likelihood is finite; a simplex does not.
+OPTIMISERS = (["lbfgs", "bfgs"], ["nm"])
 PERFECT_FIT = 1e-6
 
 
@@ -120,7 +122,7 @@ class MixedFit(FittedModel):
 
     @property
     def singular(self) -> bool:
-        """Whether the optimum is on the boundary: a variance of 0, a correlation of ±1."""
+        """Whether the optimum is on the boundary: some combination of effects has no variance."""
         return self.solution.singular
 
     @property
@@ -467,7 +469,18 @@ def _polish(statsmodels_model, solution, random, terms, *, reml):
     with warnings.catch_warnings():
         for category in (ConvergenceWarning, SingularMatrixWarning):
             warnings.simplefilter("ignore", category)
-        return statsmodels_model.fit(start_params=start, reml=reml, method=["lbfgs", "bfgs"])
+        for methods in OPTIMISERS:
+            try:
+                results = statsmodels_model.fit(start_params=start, reml=reml, method=methods)
+            except np.linalg.LinAlgError:
+                continue
+            if np.isfinite(results.llf):
+                return results
+    raise ConvergenceError(
+        f"{terms}: near the optimum of the profiled likelihood, criterion "
+        f"{solution.criterion:.6f}, statsmodels finds no finite likelihood. Let fewer effects "
+        "vary, or rescale the predictors."
+    )
 
 
 def _variance_positions(terms, size) -> list[int]:

@@ -22,6 +22,7 @@ from helpers.fit import (
     fit_pooled,
     least_squares_by_cluster,
 )
+from helpers.reml import kenward_roger
 
 LEVEL = 0.95
 MOST_LEVELS = 12
@@ -474,7 +475,7 @@ def summarize_model(fit: MixedFit) -> ModelSummary:
         f"{fit.n_obs} observations, {fit.n_groups} clusters ({fit.terms.group})"
     )
     if fit.singular:
-        facts += "; singular: a variance is 0 or a correlation ±1"
+        facts += "; singular: a combination of random effects has no variance"
     return ModelSummary(
         title=str(fit.terms),
         facts=facts,
@@ -557,9 +558,9 @@ def marginal_means(fit: FittedModel, predictor: str) -> pd.DataFrame:
 
     Notes
     -----
-    Degrees of freedom follow the inner-outer rule (Pinheiro & Bates 2000, section 2.4.2): a
-    predictor that is constant within clusters is tested against the number of clusters, any
-    other against the number of observations.
+    Standard errors and degrees of freedom of mixed fits are those of Kenward & Roger (1997), as
+    in emmeans: for a predictor that is constant within clusters, close to the number of clusters
+    less the number of levels. Those of pooled fits are the regression's own.
 
     Examples
     --------
@@ -572,8 +573,8 @@ def marginal_means(fit: FittedModel, predictor: str) -> pd.DataFrame:
     levels = _levels(fit, predictor)
     weights = np.array([_grid_mean(fit, predictor, level) for level in levels])
     mean = weights @ fit.fixed.to_numpy()
-    se = np.sqrt(np.einsum("ij,jk,ik->i", weights, fit.fixed_covariance.to_numpy(), weights))
-    df = _predictor_degrees_of_freedom(fit, predictor)
+    covariance, df = _small_sample(fit, weights)
+    se = np.sqrt(np.einsum("ij,jk,ik->i", weights, covariance, weights))
     lower, upper = _interval(mean, se, df).values()
     return pd.DataFrame(
         {"level": levels, "mean": mean, "se": se, "df": df, "lower": lower, "upper": upper}
@@ -886,13 +887,15 @@ def _grid_mean(fit, predictor, level) -> np.ndarray:
     return fit.fixed_design.rows(grid).mean(axis=0)
 
 
-def _predictor_degrees_of_freedom(fit, predictor) -> float:
+def _small_sample(fit, weights) -> tuple[np.ndarray, list[float]]:
+    """Covariance matrix of the fixed effects, and degrees of freedom of each row of weights."""
     if isinstance(fit, PooledFit):
-        return fit.degrees_of_freedom
-    constant = _constant_columns(fit.fixed_design.matrix, fit.random_design.clusters)
-    if fit.data.groupby(fit.terms.group, observed=True)[predictor].nunique().max() == 1:
-        return float(fit.n_groups - constant.sum())
-    return float(fit.n_obs - fit.n_groups - (~constant).sum())
+        return fit.fixed_covariance.to_numpy(), [fit.degrees_of_freedom] * len(weights)
+    random = fit.random_design
+    small = kenward_roger(
+        fit.solution, fit.fixed_design.matrix, random.matrix, random.clusters, random.blocks
+    )
+    return small.fixed_covariance, [small.degrees_of_freedom(row) for row in weights]
 
 
 def _constant_columns(matrix, clusters) -> np.ndarray:

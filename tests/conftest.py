@@ -1,0 +1,53 @@
+"""Data and fits that several test modules share; each is computed once."""
+
+import json
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from helpers.fit import fit_mixed
+from helpers.simulate import create_data, treatment_clusters
+
+ROOT = Path(__file__).parents[1]
+
+
+def get_data(recipe):
+    """Make or read the data of an entry of lme4_fits.json."""
+    if "create_data" in recipe:
+        return create_data(**recipe["create_data"])
+    if "treatment_clusters" in recipe:
+        return treatment_clusters(**recipe["treatment_clusters"])
+    data = pd.read_csv(ROOT / recipe["csv"])
+    levels = recipe.get("levels", {})
+    return data.assign(
+        **{name: pd.Categorical(data[name], order) for name, order in levels.items()}
+    )
+
+
+@pytest.fixture(scope="session")
+def lme4():
+    """Fits by R's lme4 at their exact optima (tests/reference/make_lme4_fits.R)."""
+    path = ROOT / "tests" / "reference" / "lme4_fits.json"
+    return json.loads(path.read_text(encoding="utf-8"))["fits"]
+
+
+@pytest.fixture(scope="session")
+def data_of(lme4):
+    """Data of a named entry of lme4_fits.json."""
+    return cache(lambda name: get_data(lme4[name]["data"]))
+
+
+@pytest.fixture(scope="session")
+def fit_of(lme4, data_of):
+    """Our fit of a named entry of lme4_fits.json."""
+    return cache(
+        lambda name: fit_mixed(lme4[name]["formula"], data_of(name), reml=lme4[name]["reml"])
+    )
+
+
+@pytest.fixture(scope="session")
+def baseline(fit_of):
+    """The course's first fit: y ~ x + (x | cluster) to create_data()."""
+    return fit_of("baseline")

@@ -1,0 +1,396 @@
+"""Fits against R's lme4 (tests/reference/make_lme4_fits.R) and against statsmodels.
+
+Tolerances: 1e-4 for a criterion, 1e-3 relative for everything that is estimated.
+"""
+
+import json
+import re
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.formula.api as smf
+from statsmodels.tools.sm_exceptions import ConvergenceWarning, SingularMatrixWarning
+
+import helpers.fit
+from helpers.fit import ConvergenceError, fit_by_cluster, fit_mixed, fit_pooled
+from helpers.reml import ProfiledModel
+from helpers.simulate import SCENARIOS, create_data
+from helpers.tables import (
+    fixed_effects,
+    random_effect_correlations,
+    random_effects,
+    variance_components,
+)
+
+REFERENCE = json.loads(
+    (Path(__file__).parent / "reference" / "lme4_fits.json").read_text(encoding="utf-8")
+)["fits"]
+REGULAR = [name for name, entry in REFERENCE.items() if not entry["singular"]]
+every_fit = pytest.mark.parametrize("name", REFERENCE)
+
+
+def close_sds(value, expected):
+    """Assert sds equal to 1e-3 relative; one that lme4 puts at zero, to 1e-3 absolute."""
+    expected = np.array(expected)
+    tolerance = np.where(expected < 1e-4, 1e-3, 1e-3 * expected)
+    assert (np.abs(value - expected) <= tolerance).all(), (value, expected)
+
+
+def test_the_reference_covers_what_the_course_fits():
+    recipes = [entry["data"].get("create_data") for entry in REFERENCE.values()]
+    assert all(arguments in recipes for arguments in SCENARIOS.values())
+    assert sum(entry["singular"] for entry in REFERENCE.values()) >= 10
+    for word in ("boundary", "sleepstudy", "pastes", "pupils model 3", "gpa", "puzzle"):
+        assert any(name.startswith(word) for name in REFERENCE)
+
+
+@every_fit
+def test_criterion_is_lme4_s(name, fit_of):
+    fit, expected = fit_of(name), REFERENCE[name]
+    assert fit.criterion == pytest.approx(expected["criterion"], abs=1e-4, rel=0)
+    assert -2 * fit.results.llf == pytest.approx(expected["criterion"], abs=1e-4, rel=0)
+    assert fit.converged is True
+    assert fit.singular is expected["singular"]
+    assert fit.reml is expected["reml"]
+    assert fit.n_obs == expected["n_obs"]
+    assert fit.n_groups == expected["n_groups"][fit.terms.group]
+
+
+@every_fit
+def test_fixed_effects_are_lme4_s(name, fit_of):
+    table, expected = fixed_effects(fit_of(name)), REFERENCE[name]["fixed"]
+    assert table["term"].tolist() == expected["term"]
+    for ours, theirs in [("value", "estimate"), ("se", "se"), ("t", "t")]:
+        np.testing.assert_allclose(table[ours], expected[theirs], rtol=1e-3)
+
+
+@every_fit
+def test_standard_deviations_are_lme4_s(name, fit_of):
+    expected = REFERENCE[name]["variance_components"]
+    effects = [effect or "" for effect in expected["effect"]]
+    rows = list(zip(expected["group"], effects, strict=True))
+    table = variance_components(fit_of(name)).set_index(["group", "effect"])
+    assert sorted(table.index) == sorted(rows)
+    close_sds(table.loc[rows, "sd"].to_numpy(), expected["sd"])
+    assert fit_of(name).sigma == pytest.approx(REFERENCE[name]["sigma"], rel=1e-3)
+
+
+@every_fit
+def test_correlations_are_lme4_s(name, fit_of):
+    table, expected = random_effect_correlations(fit_of(name)), REFERENCE[name]["correlations"]
+    for one, other, value in zip(
+        expected["effect_1"], expected["effect_2"], expected["value"], strict=True
+    ):
+        if value is None:
+            assert np.isnan(table.loc[one, other])
+        else:
+            assert table.loc[one, other] == pytest.approx(value, abs=1e-3)
+
+
+@every_fit
+def test_conditional_modes_and_sds_are_lme4_s(name, fit_of):
+    expected = pd.DataFrame(REFERENCE[name]["random_effects"])
+    table = random_effects(fit_of(name)).astype({"group": str})
+    both = expected.astype({"level": str}).merge(
+        table,
+        left_on=["group", "effect", "level"],
+        right_on=["group_var", "effect", "group"],
+        suffixes=("_lme4", ""),
+    )
+    assert len(both) == len(expected) > 0
+    # A mode can be as near to zero as it likes: its own conditional sd is the scale that matters.
+    np.testing.assert_allclose(both["value"], both["value_lme4"], rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(both["se"], both["se_lme4"], rtol=1e-3, atol=1e-3)
+
+
+@every_fit
+def test_predictions_and_residuals_are_lme4_s(name, fit_of):
+    fit, expected = fit_of(name), REFERENCE[name]
+    rows = np.array(expected["rows"]["row"]) - 1
+    np.testing.assert_allclose(fit.predict().iloc[rows], expected["rows"]["fitted"], rtol=1e-3)
+    fixed_only = fit.predict(random_effects=False).iloc[rows]
+    np.testing.assert_allclose(fixed_only, expected["rows"]["fixed_only"], rtol=1e-3)
+    quantiles = fit.residuals().quantile([0, 0.25, 0.5, 0.75, 1])
+    np.testing.assert_allclose(quantiles, expected["scaled_residuals"], rtol=1e-3, atol=1e-4)
+
+
+# ---- statsmodels -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", REGULAR)
+def test_the_statsmodels_call_reaches_the_same_criterion(name, fit_of, data_of):
+    with warnings.catch_warnings():
+        # statsmodels warns of points on its way; where it arrives is what counts here.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("ignore", SingularMatrixWarning)
+        results = eval(fit_of(name).statsmodels_call, {"smf": smf, "data": data_of(name)})
+    assert -2 * results.llf == pytest.approx(REFERENCE[name]["criterion"], abs=1e-4, rel=0)
+
+
+def test_statsmodels_results_have_the_same_estimates(fit_of):
+    for name in ("baseline", "sleepstudy", "pupils model 3", "gpa, uncorrelated"):
+        fit = fit_of(name)
+        np.testing.assert_allclose(fit.results.fe_params, fit.fixed, rtol=1e-4)
+        assert np.sqrt(fit.results.scale) == pytest.approx(fit.sigma, rel=1e-4)
+
+
+def test_default_call_of_statsmodels_fails_on_the_baseline(data_of):
+    """Point S16 of the course: why fit_mixed does not simply call statsmodels."""
+    with pytest.warns(ConvergenceWarning):
+        results = smf.mixedlm(
+            "y ~ x", data_of("baseline"), groups="cluster", re_formula="1 + x"
+        ).fit()
+    assert not results.converged
+    assert -2 * results.llf > 3090
+    assert -2 * results.llf == pytest.approx(3093.77, abs=0.5)
+    assert np.sqrt(results.cov_re.loc["x", "x"]) == pytest.approx(0.78, abs=0.01)
+
+
+def test_fit_warns_of_nothing(data_of):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit_mixed("y ~ x + (x | cluster)", data_of("baseline"))
+        fit_mixed("y ~ x + (x | cluster)", data_of("boundary: both variances 0"))
+
+
+# ---- the comparison of the two routes --------------------------------------------------------
+
+
+def statsmodels_stops_early(monkeypatch):
+    """Let statsmodels come back with a criterion .01 above the optimum."""
+    polish = helpers.fit._polish
+
+    class Stopped:
+        def __init__(self, results):
+            self.llf = results.llf - 0.005
+
+    monkeypatch.setattr(helpers.fit, "_polish", lambda *a, **k: Stopped(polish(*a, **k)))
+
+
+def solver_stops_early(monkeypatch, *, always):
+    """Let our own solver stop at its start; `always`: also when statsmodels shows the way."""
+    solve = ProfiledModel.solve
+
+    def stop(self, start=None):
+        if start is None or always:
+            return replace(self._solution(self.start), converged=True)
+        return solve(self, start)
+
+    monkeypatch.setattr(ProfiledModel, "solve", stop)
+
+
+def test_disagreement_raises_when_statsmodels_is_worse(monkeypatch, data_of):
+    statsmodels_stops_early(monkeypatch)
+    with pytest.raises(ConvergenceError) as error:
+        fit_mixed("y ~ x + (x | cluster)", data_of("baseline"))
+    message = str(error.value)
+    assert "y ~ x + (1 + x | cluster)" in message
+    assert re.search(r"3012\.189508 by the profiled", message)
+    assert re.search(r"3012\.199508 by statsmodels", message)
+    assert "rescale" in message
+
+
+def test_disagreement_raises_when_our_solver_is_worse(monkeypatch, data_of):
+    solver_stops_early(monkeypatch, always=True)
+    with pytest.raises(ConvergenceError, match=r"3012\.1895.. by statsmodels"):
+        fit_mixed("y ~ x + (x | cluster)", data_of("baseline"))
+
+
+def test_the_better_route_wins(monkeypatch, data_of):
+    solver_stops_early(monkeypatch, always=False)
+    fit = fit_mixed("y ~ x + (x | cluster)", data_of("baseline"))
+    assert fit.criterion == pytest.approx(3012.1895, abs=1e-4)
+
+
+def test_a_solution_that_is_not_stationary_raises(monkeypatch, data_of):
+    solve = ProfiledModel.solve
+    monkeypatch.setattr(
+        ProfiledModel, "solve", lambda self, start=None: replace(solve(self), converged=False)
+    )
+    with pytest.raises(ConvergenceError):
+        fit_mixed("y ~ x + (x | cluster)", data_of("baseline"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unit"),
+    [
+        ({"n_cluster": 10, "obs_per_cluster": 6, "sd_int": 0, "sd_slope": 0, "seed": 40}, 1),
+        ({"n_cluster": 15, "obs_per_cluster": 6, "balanced": 0.8, "seed": 4596}, 1),
+        ({"n_cluster": 15, "obs_per_cluster": 8, "seed": 1}, 0.30078125),
+    ],
+)
+def test_statsmodels_is_led_back_when_its_likelihood_overflows(arguments, unit):
+    """On these boundaries lbfgs or bfgs end at an infinite likelihood; Nelder-Mead does not."""
+    data = create_data(**arguments).assign(u=lambda d: d["x"] / unit)
+    fit = fit_mixed("y ~ x + (u | cluster)", data)
+    assert fit.singular
+    assert -2 * fit.results.llf == pytest.approx(fit.criterion, abs=1e-4)
+
+
+def test_singular_fits_are_reported(fit_of):
+    fit = fit_of("boundary: both variances 0")
+    assert fit.singular
+    assert variance_components(fit)["sd"].tolist()[:2] == [0, 0]
+
+
+# ---- predictions -----------------------------------------------------------------------------
+
+
+def test_new_clusters_have_random_effects_of_zero(baseline):
+    new = pd.DataFrame({"x": [0.5, 0.5], "cluster": [101, 1]})
+    fixed = baseline.fixed["Intercept"] + 0.5 * baseline.fixed["x"]
+    prediction = baseline.predict(new)
+    assert prediction[0] == pytest.approx(fixed, rel=1e-12)
+    assert abs(prediction[1] - fixed) > 0.01
+
+
+def test_new_levels_of_a_nested_term_have_random_effects_of_zero(fit_of):
+    fit = fit_of("pastes")
+    new = pd.DataFrame({"batch": ["A", "Z", "A"], "cask": ["z", "a", "a"]})
+    effects = random_effects(fit).set_index(["group_var", "group"])["value"]
+    mean, batch = fit.fixed["Intercept"], effects["batch", "A"]
+    expected = [mean + batch, mean, mean + batch + effects["batch:cask", "A:a"]]
+    np.testing.assert_allclose(fit.predict(new), expected, rtol=1e-12)
+
+
+def test_fixed_only_predictions_are_statsmodels(fit_of, data_of):
+    for name in ("baseline", "pupils model 2", "puzzle"):
+        ours = fit_of(name).predict(data_of(name), random_effects=False)
+        # statsmodels' own fixed effects differ from ours in the ninth digit or so.
+        np.testing.assert_allclose(ours, fit_of(name).results.predict(data_of(name)), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        pytest.param(lambda n: [f"row {i}" for i in range(n)], id="text"),
+        pytest.param(lambda n: [i // 2 for i in range(n)], id="duplicates"),
+        pytest.param(lambda n: list(range(n))[::-1], id="reversed"),
+    ],
+)
+def test_rows_keep_their_index_and_order(index, baseline, data_of):
+    data = data_of("baseline").set_axis(index(1000))
+    fit = fit_mixed("y ~ x + (x | cluster)", data)
+    assert fit.criterion == pytest.approx(baseline.criterion, abs=1e-9)
+    for series, expected in [
+        (fit.predict(), baseline.predict()),
+        (fit.predict(data.iloc[::-1]).iloc[::-1], baseline.predict()),
+        (fit.residuals(), baseline.residuals()),
+    ]:
+        assert series.index.equals(data.index)
+        np.testing.assert_allclose(series, expected, rtol=1e-9)
+
+
+def test_residuals_are_observed_minus_predicted(baseline, data_of):
+    raw = data_of("baseline")["y"] - baseline.predict()
+    np.testing.assert_allclose(baseline.residuals(scaled=False), raw, rtol=1e-12)
+    np.testing.assert_allclose(baseline.residuals() * baseline.sigma, raw, rtol=1e-12)
+
+
+def test_a_new_row_needs_no_response(baseline, data_of):
+    new = data_of("baseline").drop(columns="y")
+    np.testing.assert_array_equal(baseline.predict(new), baseline.predict())
+
+
+def test_transformed_predictors_are_remembered(data_of):
+    data = data_of("sleepstudy")
+    fit = fit_mixed("Reaction ~ center(Days) + (1 | Subject)", data)
+    np.testing.assert_allclose(fit.predict(data.head(3)), fit.predict().head(3), rtol=1e-12)
+
+
+def test_a_fit_leaves_its_data_alone_and_keeps_its_own(data_of):
+    data = data_of("pupils model 1").copy()
+    data["ses"] = data["ses"].cat.add_categories("unused")
+    before = data.copy(deep=True)
+    fit = fit_mixed("achievement ~ ses + (1 | primary_school_id)", data)
+    fit_pooled("achievement ~ ses", data)
+    fit_by_cluster("achievement ~ ses", data, "primary_school_id")
+    pd.testing.assert_frame_equal(data, before)
+    predictions = fit.predict()
+    data["primary_school_id"] = 1
+    np.testing.assert_array_equal(fit.predict(), predictions)
+
+
+# ---- units and designs -----------------------------------------------------------------------
+
+
+def test_year_and_large_units_as_predictor(fit_of, data_of):
+    """The criterion of a REML fit changes by 2 log of the unit, the fit by nothing else."""
+    data = data_of("sleepstudy")
+    fit = fit_mixed("Reaction ~ year + (year | Subject)", data.assign(year=data["Days"] + 2015))
+    assert fit.criterion == pytest.approx(fit_of("sleepstudy").criterion, abs=1e-4)
+    np.testing.assert_allclose(fit.predict(), fit_of("sleepstudy").predict(), rtol=1e-6)
+    fit = fit_mixed("Reaction ~ ms + (ms | Subject)", data.assign(ms=data["Days"] * 1e3))
+    shift = 2 * np.log(1e3)
+    assert fit.criterion - shift == pytest.approx(fit_of("sleepstudy").criterion, abs=1e-4)
+
+
+def test_units_too_far_apart_for_statsmodels_are_refused_not_misfitted(data_of):
+    """With a slope variance near 1e-13 statsmodels' covariance matrix is singular to rounding."""
+    data = data_of("baseline")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(ConvergenceError, match="rescale"):
+            fit_mixed("y ~ x + (x | cluster)", data.assign(x=data["x"] * 1e6))
+
+
+def test_several_uncorrelated_slopes_agree_with_statsmodels(data_of):
+    data = data_of("baseline").assign(z=lambda d: np.arange(len(d)) % 7 - 3.0)
+    fit = fit_mixed("y ~ x + (1 | cluster) + (0 + z | cluster) + (0 + x | cluster)", data)
+    assert -2 * fit.results.llf == pytest.approx(fit.criterion, abs=1e-4)
+    assert fit.random_design.names == ["Intercept", "z", "x"]
+    # Without variance for z it is the reference's fit, so it cannot be worse.
+    assert fit.criterion <= REFERENCE["baseline, uncorrelated"]["criterion"] + 1e-4
+
+
+# ---- pooled and separate fits ----------------------------------------------------------------
+
+
+def test_pooled_fit_is_least_squares(data_of):
+    data = data_of("baseline")
+    fit = fit_pooled("y ~ x", data)
+    slope, intercept = np.polyfit(data["x"], data["y"], 1)
+    np.testing.assert_allclose(fit.fixed, [intercept, slope], rtol=1e-10)
+    np.testing.assert_allclose(fit.predict(), intercept + slope * data["x"], rtol=1e-10)
+    assert fit.n_obs == 1000
+    assert fit.degrees_of_freedom == 998
+
+
+def test_each_cluster_has_its_own_least_squares(data_of):
+    data = data_of("unbalanced")
+    table = fit_by_cluster("y ~ x", data, "cluster")
+    assert table.columns.tolist() == ["cluster", "n", "Intercept", "x", "status"]
+    assert table["cluster"].is_monotonic_increasing
+    assert table["n"].tolist() == data.groupby("cluster").size().tolist()
+    for row in table.itertuples():
+        own = data[data["cluster"] == row.cluster]
+        np.testing.assert_allclose([row.x, row.Intercept], np.polyfit(own["x"], own["y"], 1))
+
+
+def test_clusters_that_cannot_be_fitted_are_reported():
+    data = pd.DataFrame({
+        "y": [1.0, 3, 2, 1, 4, 6],
+        "x": [0.0, 1, 5, 2, 2, 2],
+        "g": ["a", "a", "b", "c", "c", "c"],
+    })
+    table = fit_by_cluster("y ~ x", data, "g")
+    assert table["status"].tolist() == [
+        "ok",
+        "too few observations: 1 for 2 coefficients",
+        "predictors do not vary enough within this cluster",
+    ]
+    assert table["x"].isna().tolist() == [False, True, True]
+    assert table["n"].tolist() == [2, 1, 3]
+
+
+def test_other_sizes_solve_without_help():
+    """Sizes and seeds beyond the reference: the two routes must agree on each."""
+    for seed in range(1, 6):
+        data = create_data(n_cluster=12, obs_per_cluster=6, sd_slope=0.1, seed=seed)
+        fit = fit_mixed("y ~ x + (x | cluster)", data)
+        assert fit.converged
+        assert -2 * fit.results.llf == pytest.approx(fit.criterion, abs=1e-4)

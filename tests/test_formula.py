@@ -1,0 +1,132 @@
+"""Formulas in lme4's notation (Bates et al. 2015, table 2) and statsmodels' words for them."""
+
+import pytest
+
+from helpers.formula import FormulaError, column_names, parse
+
+
+@pytest.mark.parametrize(
+    ("text", "fixed", "re_formula", "vc_formula"),
+    [
+        ("y ~ x + (1 | g)", "y ~ x", "1", None),
+        ("y ~ x + (x | g)", "y ~ x", "1 + x", None),
+        ("y ~ x + (1 + x | g)", "y ~ x", "1 + x", None),
+        ("y ~ x+(x+1|g)", "y ~ x", "1 + x", None),
+        ("y ~ (x | g) + x", "y ~ x", "1 + x", None),
+        ("y ~ (1 | g)", "y ~ 1", "1", None),
+        ("y ~ 0 + x + (0 + x | g)", "y ~ 0 + x", "0 + x", None),
+        ("y ~ x + (-1 + x | g)", "y ~ x", "0 + x", None),
+        ("y ~ ses + (0 + ses | g)", "y ~ ses", "0 + ses", None),
+        ("y ~ x * z + (x + z | g)", "y ~ x * z", "1 + x + z", None),
+        ("y ~ x + (x:z | g)", "y ~ x", "1 + x:z", None),
+        ("y ~ x + (1 | g) + (0 + x | g)", "y ~ x", "1", {"x": "0 + x"}),
+        ("y ~ x + (0 + x | g) + (1 | g)", "y ~ x", "1", {"x": "0 + x"}),
+        ("y ~ x + (x | g) + (0 + z | g)", "y ~ x", "1 + x", {"z": "0 + z"}),
+        ("y ~ x + (0 + x | g) + (0 + z | g)", "y ~ x", "0 + x", {"z": "0 + z"}),
+        ("y ~ x + (1 | g) + (1 | g:h)", "y ~ x", "1", {"g:h": "0 + C(h)"}),
+        ("y ~ x + (1 | g:h) + (1 | g)", "y ~ x", "1", {"g:h": "0 + C(h)"}),
+        ("y ~ x + (x | g) + (1 | g:h)", "y ~ x", "1 + x", {"g:h": "0 + C(h)"}),
+        ("np.log(y) ~ I(x + 1) + (1 | g)", "np.log(y) ~ I(x + 1)", "1", None),
+    ],
+)
+def test_formulas_and_their_parts_in_statsmodels(text, fixed, re_formula, vc_formula):
+    formula = parse(text)
+    assert formula.fixed == fixed
+    assert formula.group == "g"
+    assert formula.re_formula == re_formula
+    assert formula.vc_formula == vc_formula
+    assert parse(str(formula)) == formula
+
+
+@pytest.mark.parametrize(
+    ("text", "variables"),
+    [
+        ("y ~ x + (z | g)", ("y", "x", "z", "g")),
+        ("y ~ np.log(x) + C(ses) + (1 | g) + (1 | g:h)", ("y", "x", "ses", "g", "h")),
+        ("y ~ 1 + (1 | g)", ("y", "g")),
+        ("y ~ x + I(x ** 2) + center(z):x + (1 | g)", ("y", "x", "z", "g")),
+        ("y ~ Q('odd name') + (1 | g)", ("y", "odd name", "g")),
+    ],
+)
+def test_columns_a_formula_needs(text, variables):
+    assert parse(text).variables == variables
+
+
+def test_column_names_leave_out_functions_and_modules():
+    assert column_names("np.log(y) ~ bs(x, df=4) + C(ses, Treatment)") == ["y", "x", "ses"]
+
+
+@pytest.mark.parametrize(
+    ("text", "call"),
+    [
+        (
+            "y ~ x + (x | g)",
+            'smf.mixedlm("y ~ x", data, groups="g", re_formula="1 + x")'
+            '.fit(reml=True, method="lbfgs")',
+        ),
+        (
+            "y ~ x + (1 | g)",
+            'smf.mixedlm("y ~ x", data, groups="g", re_formula="1").fit(reml=True, method="cg")',
+        ),
+        (
+            "y ~ x + (1 | g) + (1 | g:h)",
+            'smf.mixedlm("y ~ x", data, groups="g", re_formula="1", '
+            'vc_formula={"g:h": "0 + C(h)"}).fit(reml=True, method="lbfgs")',
+        ),
+    ],
+)
+def test_statsmodels_call(text, call):
+    assert parse(text).statsmodels_call() == call
+    assert "reml=False" in parse(text).statsmodels_call(reml=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("y", "needs a response"),
+        ("~ x + (1 | g)", "needs a response"),
+        ("y ~ ", "needs a response"),
+        ("y ~ x", "no random effect.*fit_pooled"),
+        ("y ~ x + (1 | g) + (1 | h)", r"several groupings \(g, h\): crossed"),
+        ("y ~ x + (1 | h:g) + (1 | g)", "several groupings"),
+        ("y ~ x + (1 | g:h)", r"nested term without \(1 \| g\)"),
+        ("y ~ x + (x || g)", r"\|\|.*terms of their own"),
+        ("y ~ x + (1 | g/h)", "not a random-effect term"),
+        ("y ~ x + (1 | a:b:c)", "not a random-effect term"),
+        ("y ~ x + ( | g)", "not a random-effect term"),
+        ("y ~ x + (1 | )", "not a random-effect term"),
+        ("y ~ x + (0 | g)", "nothing to vary"),
+        ("y ~ x + (1 | g) + (x | g)", "stands beside"),
+        ("y ~ x + (0 + x | g) + (x | g)", "vary twice"),
+        ("y ~ x + (1 | g) + (1 | g)", "stands beside"),
+        ("y ~ x + (1 | g) + (0 + x + z | g)", "single numeric effect"),
+        ("y ~ x + (1 | g) + (x | g:h)", "more than one nested"),
+        ("y ~ x + (1 | g) + (1 | g:h) + (1 | g:k)", "more than one nested"),
+        ("y ~ x | g", r"'\|' outside a term"),
+        ("y ~ x * (1 | g)", r"'\|' outside a term"),
+        ("(1 | g) ~ x", "left of the '~'"),
+        ("y ~ x + (1 | g", "unbalanced"),
+        ("y ~ x) + (1 | g)", "unbalanced"),
+        ("y ~ x + (x + | g)", "cannot be read"),
+    ],
+)
+def test_formulas_that_are_refused(text, message):
+    with pytest.raises(FormulaError, match=message):
+        parse(text)
+
+
+def test_refusals_say_what_is_supported():
+    with pytest.raises(FormulaError, match=r"Supported are .*\(1 \| g\) \+ \(1 \| g:h\)"):
+        parse("y ~ x + (1 | g) + (1 | h)")
+
+
+@pytest.mark.parametrize("text", [None, 3, ["y ~ x"]])
+def test_a_formula_is_text(text):
+    with pytest.raises(TypeError, match="must be a string"):
+        parse(text)
+
+
+@pytest.mark.parametrize("text", ["y ~ x +", "y ~ .", "y ~ x y"])
+def test_fixed_parts_that_cannot_be_read(text):
+    with pytest.raises(FormulaError, match="cannot be read"):
+        column_names(text)

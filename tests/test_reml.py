@@ -1,0 +1,426 @@
+"""The profiled criterion against the multivariate normal density itself, and its invariances."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import linalg, optimize
+from scipy.stats import multivariate_normal
+
+from helpers.reml import Block, ProfiledModel, kenward_roger
+
+BLOCKS = {
+    "intercept": [Block(1)],
+    "intercept and slope": [Block(2)],
+    "three correlated effects": [Block(3)],
+    "uncorrelated": [Block(1), Block(1)],
+    "nested": [Block(1), Block(3, identity=True)],
+    "slope and nested": [Block(2), Block(3, identity=True)],
+}
+every_design = pytest.mark.parametrize("blocks", BLOCKS.values(), ids=BLOCKS.keys())
+both_criteria = pytest.mark.parametrize("reml", [True, False], ids=["REML", "ML"])
+
+
+def simulate(blocks, *, n_clusters=7, most=9, seed=1, effect_sd=1.0):
+    """Unbalanced data: response, X (intercept and two predictors), Z, clusters."""
+    stream = np.random.default_rng(seed)
+    sizes = stream.integers(4, most + 1, n_clusters)
+    clusters = np.repeat(np.arange(n_clusters), sizes)
+    n = len(clusters)
+    fixed_design = np.column_stack([np.ones(n), stream.normal(size=(n, 2))])
+    columns, taken = [], 0
+    for block in blocks:
+        if block.identity:
+            columns.append(np.eye(block.size)[stream.integers(0, block.size, n)])
+        else:
+            columns.append(fixed_design[:, taken : taken + block.size])
+            taken += block.size
+    random_design = np.hstack(columns)
+    effects = stream.normal(0, effect_sd, (n_clusters, random_design.shape[1]))
+    noise = stream.normal(size=n)
+    response = 3 + (random_design * effects[clusters]).sum(axis=1) + noise
+    return response, fixed_design, random_design, clusters
+
+
+def shuffled(seed, *arrays):
+    order = np.random.default_rng(seed).permutation(len(arrays[0]))
+    return [array[order] for array in arrays]
+
+
+def some_theta(model, seed):
+    return np.random.default_rng(seed).normal(0.6, 0.5, model.n_parameters)
+
+
+def dense_covariance(random_design, clusters, covariance, sigma):
+    """V of all rows: block Z_c cov Z_c' + sigma^2 I for each cluster."""
+    same = clusters[:, None] == clusters
+    return same * (random_design @ covariance @ random_design.T) + sigma**2 * np.eye(len(clusters))
+
+
+def dense_criterion(data, covariance, sigma, *, reml):
+    """-2 log-likelihood of one set of variances, by the density of y itself.
+
+    REML is the density of A'y, with A an orthonormal basis of the complement of X. Harville (1974)
+    has |X'X| in it as a constant; lme4 has not, so it is taken out again here.
+    """
+    response, fixed_design, random_design, clusters = data
+    whole = dense_covariance(random_design, clusters, covariance, sigma)
+    if not reml:
+        weighted = np.linalg.solve(whole, fixed_design)
+        beta = np.linalg.solve(fixed_design.T @ weighted, weighted.T @ response)
+        return -2 * multivariate_normal.logpdf(response, fixed_design @ beta, whole)
+    contrasts = linalg.null_space(fixed_design.T)
+    density = multivariate_normal.logpdf(
+        contrasts.T @ response, cov=contrasts.T @ whole @ contrasts
+    )
+    return -2 * density + np.linalg.slogdet(fixed_design.T @ fixed_design)[1]
+
+
+def variances(model, theta):
+    """Covariance matrix and sigma that theta stands for, in the units of the data."""
+    solution = model._solution(theta)
+    return solution.covariance, solution.sigma
+
+
+@both_criteria
+@every_design
+def test_criterion_is_the_normal_density(blocks, reml):
+    data = simulate(blocks)
+    model = ProfiledModel(*data, blocks, reml=reml)
+    for seed in range(3):
+        theta = some_theta(model, seed)
+        covariance, sigma = variances(model, theta)
+        expected = dense_criterion(data, covariance, sigma, reml=reml)
+        assert model.criterion(theta) == pytest.approx(expected, abs=1e-8)
+        # Profiled: no other sigma does better with the same relative covariance.
+        for other in (0.97, 1.03):
+            worse = dense_criterion(data, covariance * other**2, sigma * other, reml=reml)
+            assert worse > expected
+
+
+@both_criteria
+@every_design
+def test_optimum_is_the_density_s(blocks, reml):
+    """A search over the dense density, started at the solution, finds nothing better."""
+    data = simulate(blocks, seed=3)
+    model = ProfiledModel(*data, blocks, reml=reml)
+    solution = model.solve()
+    assert solution.converged
+    stream = np.random.default_rng(0)
+    for _ in range(40):
+        theta = model.theta(solution.covariance / solution.sigma**2)
+        theta = theta + stream.normal(0, 0.05, len(theta))
+        moved, sigma = variances(model, theta)
+        assert dense_criterion(data, moved, sigma, reml=reml) >= solution.criterion - 1e-8
+
+
+@both_criteria
+@every_design
+def test_estimates_are_those_of_the_dense_model(blocks, reml):
+    """Henderson's formulas with V in full: beta, its covariance, modes, conditional covariance."""
+    data = simulate(blocks, seed=2)
+    response, fixed_design, random_design, clusters = data
+    solution = ProfiledModel(*data, blocks, reml=reml).solve()
+    covariance = solution.covariance
+    whole = dense_covariance(random_design, clusters, covariance, solution.sigma)
+    inverse = np.linalg.inv(whole)
+    information = fixed_design.T @ inverse @ fixed_design
+    beta = np.linalg.solve(information, fixed_design.T @ inverse @ response)
+    np.testing.assert_allclose(solution.fixed, beta, rtol=1e-8)
+    np.testing.assert_allclose(
+        solution.fixed_covariance, np.linalg.inv(information), rtol=1e-7, atol=1e-12
+    )
+    for cluster in range(clusters.max() + 1):
+        rows = clusters == cluster
+        local = random_design[rows]
+        gain = covariance @ local.T @ np.linalg.inv(whole[np.ix_(rows, rows)])
+        modes = gain @ (response - fixed_design @ beta)[rows]
+        np.testing.assert_allclose(solution.effects[cluster], modes, atol=1e-8)
+        conditional = covariance - gain @ local @ covariance
+        np.testing.assert_allclose(solution.effects_covariance[cluster], conditional, atol=1e-8)
+        np.testing.assert_allclose(solution.shrinkage[cluster], gain @ local, atol=1e-8)
+
+
+@both_criteria
+@every_design
+def test_gradient_is_that_of_finite_differences(blocks, reml):
+    model = ProfiledModel(*simulate(blocks), blocks, reml=reml)
+    for seed in range(3):
+        theta = some_theta(model, seed)
+        numeric = optimize.approx_fprime(theta, model.criterion, 1e-6)
+        # Forward differences of a criterion near 100 are good to about 1e-5.
+        np.testing.assert_allclose(model.evaluate(theta)[1], numeric, rtol=1e-4, atol=1e-3)
+        assert model.evaluate(theta)[0] == model.criterion(theta)
+
+
+def test_theta_and_covariance_are_each_other_s_inverse():
+    blocks = [Block(3), Block(2, identity=True)]
+    data = simulate(blocks)
+    model = ProfiledModel(*data, blocks)
+    covariance = np.zeros((5, 5))
+    covariance[:3, :3] = [[2, 0.5, -0.3], [0.5, 1, 0.2], [-0.3, 0.2, 0.7]]
+    covariance[3, 3] = covariance[4, 4] = 0.4
+    solution = model._solution(model.theta(covariance))
+    np.testing.assert_allclose(solution.covariance / solution.sigma**2, covariance, atol=1e-12)
+
+
+# ---- invariances -----------------------------------------------------------------------------
+
+
+def solve_slopes(response, x, clusters, *, reml=True):
+    design = np.column_stack([np.ones(len(x)), x])
+    return ProfiledModel(response, design, design, clusters, [Block(2)], reml=reml).solve()
+
+
+def line_data(seed=4, **options):
+    response, fixed_design, _, clusters = simulate([Block(2)], seed=seed, **options)
+    return response, fixed_design[:, 1], clusters
+
+
+@both_criteria
+@pytest.mark.parametrize("scale", [1e-6, 1e-3, 7.0, 1e6])
+def test_scale_of_the_predictor(scale, reml):
+    response, x, clusters = line_data()
+    plain = solve_slopes(response, x, clusters, reml=reml)
+    scaled = solve_slopes(response, x * scale, clusters, reml=reml)
+    # REML counts log|X'X|: twice the log of the unit. ML does not know the unit.
+    change = 2 * np.log(scale) if reml else 0
+    assert scaled.converged
+    assert scaled.criterion == pytest.approx(plain.criterion + change, abs=1e-6)
+    unit = np.array([1, 1 / scale])
+    np.testing.assert_allclose(scaled.fixed, plain.fixed * unit, rtol=1e-5)
+    np.testing.assert_allclose(
+        scaled.covariance, plain.covariance * np.outer(unit, unit), rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize("offset", [-3.0, 2017.0, 1e5])
+def test_offset_of_the_predictor(offset):
+    response, x, clusters = line_data()
+    plain, moved = (solve_slopes(response, x + shift, clusters) for shift in (0, offset))
+    back = np.array([[1, offset], [0, 1]])
+    assert moved.converged
+    assert moved.criterion == pytest.approx(plain.criterion, abs=1e-6)
+    assert moved.fixed[1] == pytest.approx(plain.fixed[1], rel=1e-5)
+    np.testing.assert_allclose(back @ moved.covariance @ back.T, plain.covariance, atol=1e-3)
+
+
+def test_calendar_years():
+    """Years 2015 to 2020: intercept and slope nearly collinear as they come."""
+    clusters = np.repeat(np.arange(30), 6)
+    year = np.tile(np.arange(2015.0, 2021.0), 30)
+    stream = np.random.default_rng(6)
+    lines = stream.normal(size=(30, 2)) * [1, 0.4]
+    response = (lines[clusters] * np.column_stack([np.ones(180), year - 2017])).sum(axis=1)
+    response += stream.normal(0, 0.5, 180)
+    from_zero, calendar = (
+        solve_slopes(response, year - start, clusters) for start in (2015, 0)
+    )
+    assert calendar.converged
+    assert calendar.criterion == pytest.approx(from_zero.criterion, abs=1e-5)
+    assert calendar.covariance[1, 1] == pytest.approx(from_zero.covariance[1, 1], rel=1e-4)
+
+
+def test_units_of_the_response():
+    response, x, clusters = line_data()
+    plain, scaled = (solve_slopes(response * unit, x, clusters) for unit in (1, 1e6))
+    change = 2 * (len(x) - 2) * np.log(1e6)
+    assert scaled.criterion == pytest.approx(plain.criterion + change, rel=1e-12)
+    np.testing.assert_allclose(scaled.fixed, plain.fixed * 1e6, rtol=1e-5)
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(st.integers(0, 10_000), st.sampled_from(list(BLOCKS)))
+def test_order_of_rows_and_labels_of_clusters_do_not_matter(seed, name):
+    data = simulate(BLOCKS[name], seed=seed)
+    relabel = np.random.default_rng(seed).permutation(7)
+    response, fixed_design, random_design, clusters = shuffled(seed, *data)
+    plain = ProfiledModel(*data, BLOCKS[name]).solve()
+    other = ProfiledModel(
+        response, fixed_design, random_design, relabel[clusters], BLOCKS[name]
+    ).solve()
+    assert other.criterion == pytest.approx(plain.criterion, abs=1e-6)
+    np.testing.assert_allclose(other.fixed, plain.fixed, atol=1e-4)
+    np.testing.assert_allclose(other.effects[relabel], plain.effects, atol=2e-3)
+    assert other.converged and plain.converged
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(st.integers(0, 10_000), st.floats(0, 3))
+def test_no_perturbation_beats_the_optimum(seed, effect_sd):
+    data = simulate([Block(2)], seed=seed, effect_sd=effect_sd)
+    model = ProfiledModel(*data, [Block(2)])
+    solution = model.solve()
+    assert solution.converged
+    stream = np.random.default_rng(seed)
+    theta = model.theta(solution.covariance / solution.sigma**2)
+    for size in (3, 1, 0.3, 0.1, 0.01):
+        for _ in range(5):
+            other = theta + stream.normal(0, size, len(theta))
+            assert model.criterion(other) >= solution.criterion - 1e-7
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(st.integers(0, 10_000), st.floats(0.3, 3))
+def test_shrinkage_matrices_are_between_none_and_all(seed, effect_sd):
+    """Eigenvalues of W = G Z'H^-1 Z, and of the conditional over the prior variance."""
+    data = simulate([Block(2)], seed=seed, effect_sd=effect_sd)
+    solution = ProfiledModel(*data, [Block(2)]).solve()
+    eigenvalues = np.linalg.eigvals(solution.shrinkage)
+    assert np.abs(eigenvalues.imag).max() < 1e-8
+    assert eigenvalues.real.min() > -1e-8
+    assert eigenvalues.real.max() < 1 + 1e-8
+    gap = solution.covariance - solution.effects_covariance
+    assert np.linalg.eigvalsh(gap).min() > -1e-8
+
+
+# ---- Kenward & Roger -------------------------------------------------------------------------
+
+
+def dense_kenward_roger(data, solution, parts):
+    """Kenward & Roger (1997) with all rows at once; parts are dV by each variance, (n, n)."""
+    _, x, z, clusters = data
+    inverse = np.linalg.inv(dense_covariance(z, clusters, solution.covariance, solution.sigma))
+    plain = np.linalg.inv(x.T @ inverse @ x)
+    first = [-x.T @ inverse @ part @ inverse @ x for part in parts]
+    size = range(len(parts))
+    excess, information = np.zeros((*[len(parts)] * 2, *plain.shape)), np.zeros([len(parts)] * 2)
+    for i in size:
+        for j in size:
+            second = x.T @ inverse @ parts[i] @ inverse @ parts[j] @ inverse @ x
+            excess[i, j] = second - first[i] @ plain @ first[j]
+            information[i, j] = 0.5 * (
+                np.trace(inverse @ parts[i] @ inverse @ parts[j])
+                - 2 * np.trace(plain @ second)
+                + np.trace(plain @ first[i] @ plain @ first[j])
+            )
+    variances = np.linalg.inv(information)
+    bias = sum(variances[i, j] * excess[i, j] for i in size for j in size)
+    weights = np.array([1.0, 0.5, 0])
+    gradient = np.array([weights @ plain @ part @ plain @ weights for part in first])
+    df = 2 * (weights @ plain @ weights) ** 2 / (gradient @ variances @ gradient)
+    return plain + 2 * plain @ bias @ plain, df
+
+
+def test_kenward_roger_in_full():
+    blocks = [Block(2), Block(3, identity=True)]
+    data = simulate(blocks, n_clusters=9, seed=4)
+    solution = ProfiledModel(*data, blocks).solve()
+    _, _, z, clusters = data
+    same = clusters[:, None] == clusters
+    cross = np.outer(z[:, 1], z[:, 0])
+    parts = [
+        np.eye(len(z)),
+        same * np.outer(z[:, 0], z[:, 0]),
+        same * (cross + cross.T),
+        same * np.outer(z[:, 1], z[:, 1]),
+        same * (z[:, 2:] @ z[:, 2:].T),
+    ]
+    expected, df = dense_kenward_roger(data, solution, parts)
+    small = kenward_roger(solution, *data[1:], blocks)
+    np.testing.assert_allclose(small.fixed_covariance, expected, rtol=1e-7, atol=1e-10)
+    assert small.degrees_of_freedom(np.array([1.0, 0.5, 0])) == pytest.approx(df, rel=1e-7)
+    assert (np.diag(small.fixed_covariance) > np.diag(solution.fixed_covariance)).all()
+
+
+def test_kenward_roger_is_exact_in_a_balanced_design():
+    """Slopes of 18 subjects with the same days: the t test of 18 slopes, 17 degrees of freedom."""
+    stream = np.random.default_rng(3)
+    clusters = np.repeat(np.arange(18), 10)
+    design = np.column_stack([np.ones(180), np.tile(np.arange(10.0), 18)])
+    effects = stream.normal(size=(18, 2))
+    response = (design * effects[clusters]).sum(axis=1) + stream.normal(size=180)
+    solution = ProfiledModel(response, design, design, clusters, [Block(2)]).solve()
+    small = kenward_roger(solution, design, design, clusters, [Block(2)])
+    np.testing.assert_allclose(small.fixed_covariance, solution.fixed_covariance, rtol=1e-8)
+    for weights in np.eye(2):
+        assert small.degrees_of_freedom(weights) == pytest.approx(17, rel=1e-8)
+
+
+# ---- boundaries ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["intercept", "intercept and slope", "uncorrelated", "nested", "slope and nested"]
+)
+def test_a_start_at_zero_variance_is_left(name):
+    """In theta the gradient at zero vanishes; the solver must see through it."""
+    blocks = BLOCKS[name]
+    model = ProfiledModel(*simulate(blocks, n_clusters=20, seed=5), blocks)
+    best = model.solve()
+    nothing = np.zeros(model.n_parameters)
+    np.testing.assert_allclose(model.evaluate(nothing)[1], 0, atol=1e-12)
+    escaped = model.solve(nothing)
+    assert best.criterion < model.criterion(nothing) - 1
+    assert escaped.criterion == pytest.approx(best.criterion, abs=1e-6)
+    assert escaped.converged and not escaped.singular
+
+
+def test_a_start_with_one_variance_at_zero_is_left():
+    model = ProfiledModel(*simulate([Block(2)], n_clusters=20, seed=5), [Block(2)])
+    best = model.solve()
+    for start in ([0.8, 0, 0], [0, 0, 0.8]):
+        assert model.solve(np.array(start)).criterion == pytest.approx(best.criterion, abs=1e-6)
+
+
+def test_a_false_optimum_is_not_called_converged():
+    model = ProfiledModel(*simulate([Block(2)], n_clusters=20, seed=5), [Block(2)])
+    assert not model._solution(np.zeros(3)).converged
+
+
+def test_a_variance_at_zero_is_zero_and_singular():
+    """Cluster means that vary less than chance: the estimate is 0 (closed form, balanced)."""
+    response = np.tile([1.0, 2, 3, 4], 6)
+    ones = np.ones((24, 1))
+    solution = ProfiledModel(response, ones, ones, np.repeat(np.arange(6), 4), [Block(1)]).solve()
+    assert solution.covariance[0, 0] == 0
+    assert solution.singular and solution.converged
+    assert solution.sigma == pytest.approx(response.std(ddof=1), rel=1e-12)
+
+
+def test_balanced_random_intercept_has_its_closed_form():
+    """REML of a balanced one-way layout is the analysis of variance (Searle et al. 1992)."""
+    stream = np.random.default_rng(8)
+    clusters = np.repeat(np.arange(15), 6)
+    response = stream.normal(0, 2, 15)[clusters] + stream.normal(size=90)
+    ones = np.ones((90, 1))
+    solution = ProfiledModel(response, ones, ones, clusters, [Block(1)]).solve()
+    means = response.reshape(15, 6).mean(axis=1)
+    within = ((response.reshape(15, 6) - means[:, None]) ** 2).sum() / (90 - 15)
+    assert solution.sigma**2 == pytest.approx(within, rel=1e-6)
+    assert solution.covariance[0, 0] == pytest.approx(means.var(ddof=1) - within / 6, rel=1e-6)
+
+
+def test_cost_does_not_grow_with_rows():
+    """One evaluation works on cluster cross-products: their shape has no n in it."""
+    few, many = (
+        ProfiledModel(*simulate([Block(2)], most=most), [Block(2)])._products.shape
+        for most in (5, 500)
+    )
+    assert few == many == (7, 2, 2 + 3 + 1)
+
+
+# ---- refusals --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"response": np.ones(3)}, "same length"),
+        ({"blocks": [Block(1)]}, "cover the columns"),
+        ({"fixed_design": np.ones((60, 2))}, "fixed-effects design matrix is rank deficient"),
+        ({"random_design": np.ones((60, 2))}, "random-effects design matrix is rank deficient"),
+    ],
+)
+def test_bad_shapes_are_refused(change, message):
+    stream = np.random.default_rng(0)
+    design = np.column_stack([np.ones(60), stream.normal(size=60)])
+    arguments = {
+        "response": stream.normal(size=60),
+        "fixed_design": design,
+        "random_design": design,
+        "clusters": np.repeat(np.arange(10), 6),
+        "blocks": [Block(2)],
+    }
+    with pytest.raises(ValueError, match=message):
+        ProfiledModel(**{**arguments, **change})
