@@ -1,12 +1,19 @@
 """Shrinkage in mixed-effects models: data, fits, tables and figures of the course."""
 
-from helpers.datasets import load_gpa, load_pupils, load_sleepstudy
+from helpers.datasets import data_note, load_gpa, load_pupils, load_sleepstudy
 from helpers.design import DataError
 from helpers.fit import ConvergenceError, fit_by_cluster, fit_mixed, fit_pooled
 from helpers.formula import FormulaError
 from helpers.prose import glue_numbers
 from helpers.r_random import RRandom
-from helpers.simulate import SCENARIOS, create_data, treatment_clusters, true_coefficients
+from helpers.simulate import (
+    GPA_SETTINGS,
+    SCENARIOS,
+    create_data,
+    gpa_setting,
+    treatment_clusters,
+    true_coefficients,
+)
 from helpers.tables import (
     cluster_means,
     cluster_weights,
@@ -27,6 +34,7 @@ from helpers.tables import (
 )
 
 __all__ = [
+    "GPA_SETTINGS",
     "SCENARIOS",
     "ConvergenceError",
     "DataError",
@@ -38,12 +46,14 @@ __all__ = [
     "compare_models",
     "compound_symmetry",
     "create_data",
+    "data_note",
     "estimation_errors",
     "fit_by_cluster",
     "fit_mixed",
     "fit_pooled",
     "fixed_effects",
     "glue_numbers",
+    "gpa_setting",
     "load_gpa",
     "load_pupils",
     "load_sleepstudy",

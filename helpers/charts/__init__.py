@@ -13,6 +13,12 @@ from helpers.charts.shrinkage import (
     moved_against,
     shrinkage_paths,
 )
+from helpers.charts.slopes import (
+    effect_densities,
+    prediction_lines,
+    setting_densities,
+    student_paths,
+)
 from helpers.charts.theme import POOLING_COLOURS, ChartGrid
 from helpers.charts.weighting import distance_lines, group_means, weight_curves
 
@@ -23,12 +29,16 @@ __all__ = [
     "compare_predictions",
     "count_outside",
     "distance_lines",
+    "effect_densities",
     "effect_intervals",
     "estimator_errors",
     "group_means",
     "level_profiles",
     "matrix_heatmaps",
     "moved_against",
+    "prediction_lines",
+    "setting_densities",
     "shrinkage_paths",
+    "student_paths",
     "weight_curves",
 ]

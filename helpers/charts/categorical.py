@@ -14,6 +14,7 @@ from helpers.charts.theme import POOLING_COLOURS, QUIET, ChartGrid
 ENTRY_COLOUR = "#cc79a7"
 ROW_HEIGHT = 30
 LABEL_WIDTH = 74
+ENDS = ("value", "lower", "upper")
 
 
 def matrix_heatmaps(
@@ -53,7 +54,7 @@ def matrix_heatmaps(
         raise ValueError(f"full_shade is {full_shade}; give a positive number, the largest entry.")
     for title, matrix in matrices.items():
         if not np.isfinite(matrix.to_numpy(dtype=float)).all():
-            raise ValueError(f"matrix {title!r} has missing or infinite entries; show none of them.")
+            raise ValueError(f"matrix {title!r} has missing or infinite entries; remove them.")
     panels = [_matrix_panel(title, matrix, full_shade) for title, matrix in matrices.items()]
     return ChartGrid(*panels, columns=columns)
 
@@ -154,7 +155,7 @@ def compare_predictions(
     -------
     ChartGrid
         Panels in order of the levels' appearance, on the same axes. On the dashed line the two
-        models agree; open points have no observation.
+        models agree; diamonds have no observation.
 
     Raises
     ------
@@ -215,10 +216,10 @@ def _matrix_panel(title, matrix, full_shade) -> alt.LayerChart:
         # At most 0.6: the numbers, in the page's text colour, must stay readable in both modes.
         "shade": 0.6 * np.minimum(np.abs(values.ravel()) / full_shade, 1),
     })
-    plain = {"title": None, "grid": False, "domain": False, "ticks": False}
+    plain = {"title": None, "grid": False, "domain": False, "ticks": False, "labelFontSize": 11}
     base = alt.Chart(cells).encode(
         alt.X("column:N", sort=columns, axis=alt.Axis(**plain, orient="top", labelAngle=0)),
-        alt.Y("row:N", sort=rows, axis=alt.Axis(**plain, minExtent=LABEL_WIDTH)),
+        alt.Y("row:N", sort=rows, axis=alt.Axis(**plain)),
     )
     squares = base.mark_rect(stroke=QUIET, strokeOpacity=0.5).encode(
         color=alt.condition("datum.value < 0", alt.value(QUIET), alt.value(ENTRY_COLOUR)),
@@ -249,7 +250,7 @@ def _profile_panel(part, name, limits, highlight) -> alt.LayerChart:
         tooltip=["cluster", "level", alt.Tooltip("value:Q", format=".2f")],
     )
     layers = [
-        base.mark_line(color=colour, strokeWidth=1.2, opacity=0.55),
+        base.mark_line(color=colour, strokeWidth=1.3, opacity=0.75),
         base.transform_filter(
             alt.FieldOneOfPredicate(field="cluster", oneOf=list(highlight))
         ).mark_line(color="currentColor", strokeWidth=3, point=alt.OverlayMarkDef(
@@ -276,7 +277,7 @@ def _interval_panel(part, name, domain) -> alt.LayerChart:
             "label:N", sort=labels, title=None,
             axis=alt.Axis(minExtent=LABEL_WIDTH, maxExtent=LABEL_WIDTH, grid=False),
         ),
-        tooltip=["label", *(alt.Tooltip(f"{c}:Q", format=".3f") for c in ["value", "lower", "upper"])],
+        tooltip=["label", *(alt.Tooltip(f"{end}:Q", format=".3f") for end in ENDS)],
     )
     colour = POOLING_COLOURS["partial pooling"]
     across = alt.Scale(domain=domain, nice=True)
@@ -310,15 +311,17 @@ def _prediction_panel(part, name, horizontal, vertical, domain) -> alt.LayerChar
     )
     points = alt.Chart(part[["cluster", "n", "horizontal", "vertical", "observed", "chosen"]])
     colour = POOLING_COLOURS["partial pooling"]
-    filled = alt.condition("datum.observed == 'yes'", alt.value(colour), alt.value("transparent"))
-    dots = points.mark_point(size=45, opacity=0.85, stroke=colour).encode(
-        fill=filled,
-        tooltip=[
-            "cluster", "n",
-            alt.Tooltip("horizontal:Q", title=horizontal, format=".2f"),
-            alt.Tooltip("vertical:Q", title=vertical, format=".2f"),
-        ],
-    )
+    tooltip = [
+        "cluster", "n",
+        alt.Tooltip("horizontal:Q", title=horizontal, format=".2f"),
+        alt.Tooltip("vertical:Q", title=vertical, format=".2f"),
+    ]
+    dots = points.transform_filter("datum.observed == 'yes'").mark_point(
+        color=colour, filled=True, size=45, opacity=0.85
+    ).encode(tooltip=tooltip)
+    empty = points.transform_filter("datum.observed == 'no'").mark_point(
+        shape="diamond", size=110, stroke="currentColor", strokeWidth=2, opacity=1
+    ).encode(tooltip=tooltip)
     ring = points.transform_filter("datum.chosen == 'yes'").mark_point(
         size=200, stroke="currentColor", strokeWidth=2, opacity=1
     )
@@ -328,7 +331,7 @@ def _prediction_panel(part, name, horizontal, vertical, domain) -> alt.LayerChar
             alt.X("horizontal:Q", title=horizontal, scale=scale),
             alt.Y("vertical:Q", title=vertical, scale=scale),
         )
-        for layer in (diagonal, dots, ring)
+        for layer in (diagonal, dots, empty, ring)
     ]
     return alt.layer(*layers).properties(
         width="container",
@@ -337,6 +340,6 @@ def _prediction_panel(part, name, horizontal, vertical, domain) -> alt.LayerChar
         description=(
             f"Scatter plot, {name}: predictions of {vertical} against {horizontal} for "
             f"{len(part)} clusters; mean absolute difference {gap.mean():.2f}, "
-            f"largest {gap.max():.2f}."
+            f"largest {gap.max():.2f}; {int((part['n'] == 0).sum())} without observations."
         ),
     )

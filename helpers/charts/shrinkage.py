@@ -8,15 +8,16 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from helpers.charts.theme import HEIGHT, POOLING_COLOURS, QUIET, ChartGrid, pooling_scale
-
-POOLING_COLUMNS = {
-    "complete_pooling": "complete pooling",
-    "no_pooling": "no pooling",
-    "partial_pooling": "partial pooling",
-}
-DASHES = alt.Scale(domain=list(POOLING_COLOURS), range=[[6, 4], [2, 2], [1, 0]])
-
+from helpers.charts.theme import (
+    HEIGHT,
+    POOLING_COLOURS,
+    POOLING_COLUMNS,
+    QUIET,
+    ChartGrid,
+    pooling_color,
+    pooling_dash,
+    pooling_shape,
+)
 
 def cluster_lines(
     data: pd.DataFrame, table: pd.DataFrame, clusters: Sequence, *, columns: int = 2
@@ -194,7 +195,8 @@ def estimator_errors(errors: pd.DataFrame) -> ChartGrid:
     ChartGrid
         One panel per coefficient.
     """
-    return ChartGrid(*(_error_panel(part, name) for name, part in errors.groupby("effect")))
+    panels = [_error_panel(part, effect) for effect, part in errors.groupby("effect")]
+    return ChartGrid(*panels, columns=1)
 
 
 def _limits(limits) -> alt.Scale:
@@ -218,7 +220,7 @@ def _path_tooltip() -> list:
 
 def _end_points(paths, pooling, *, filled) -> alt.Chart:
     return paths.mark_point(clip=True, filled=filled, size=40, opacity=0.8).encode(
-        color=alt.Color("pooling:N", scale=pooling_scale())
+        color=pooling_color()
     ).transform_calculate(pooling=f"'{pooling}'")
 
 
@@ -234,7 +236,7 @@ def _fixed_point(fixed) -> alt.Chart:
         .encode(
             x="intercept:Q",
             y="slope:Q",
-            color=alt.Color("pooling:N", scale=pooling_scale()),
+            color=pooling_color(),
             tooltip=[alt.Tooltip("intercept", format=".2f"), alt.Tooltip("slope", format=".2f")],
         )
     )
@@ -255,8 +257,8 @@ def _line_panel(rows, estimates, ends, limits) -> alt.LayerChart:
     curves = alt.Chart(lines).mark_line(strokeWidth=2.5, clip=True).encode(
         alt.X("x:Q"),
         alt.Y("y:Q", scale=limits),
-        alt.Color("pooling:N", scale=pooling_scale()),
-        alt.StrokeDash("pooling:N", scale=DASHES),
+        pooling_color(),
+        pooling_dash(),
     )
     slopes = ", ".join(
         f"{POOLING_COLUMNS[which]} {slope:.2f}" for which, slope in coefficients["x"].items()
@@ -278,11 +280,8 @@ def _error_panel(part, effect) -> alt.LayerChart:
         alt.Y("scenario:N", sort=order, title=None, axis=alt.Axis(labelLimit=220)),
     )
     points = base.mark_point(filled=True, size=90, opacity=1).encode(
-        color=alt.Color("pooling:N", scale=pooling_scale()),
-        shape=alt.Shape(
-            "pooling:N",
-            scale=alt.Scale(domain=list(POOLING_COLOURS), range=["diamond", "triangle-up", "circle"]),
-        ),
+        color=pooling_color(),
+        shape=pooling_shape(),
         tooltip=["scenario", "pooling", alt.Tooltip("rmse:Q", format=".3f")],
     )
     best = part.loc[part.groupby("scenario")["rmse"].idxmin(), "pooling"]

@@ -9,11 +9,18 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from helpers.charts.shrinkage import DASHES, POOLING_COLUMNS
-from helpers.charts.theme import POOLING_COLOURS, QUIET, ChartGrid, pooling_scale
+from helpers.charts.theme import (
+    POOLING_COLOURS,
+    POOLING_COLUMNS,
+    QUIET,
+    ChartGrid,
+    pooling_color,
+    pooling_dash,
+)
 
 ESTIMATES = ["no_pooling", "partial_pooling"]
 GRID_POINTS = 121
+STROKES = {"symbolType": "stroke", "symbolStrokeWidth": 2.5}
 
 
 def student_paths(
@@ -231,15 +238,15 @@ def _density_panel(curves, part, *, title, limits=None) -> alt.LayerChart:
     densities = alt.Chart(curves).mark_area(line={"strokeWidth": 2.5}, fillOpacity=0.12).encode(
         alt.X("value:Q", title=name, scale=span),
         alt.Y("density:Q", title="density", scale=scale, stack=None),
-        alt.Color("pooling:N", scale=pooling_scale()),
-        alt.StrokeDash("pooling:N", scale=DASHES),
+        pooling_color(**STROKES),
+        pooling_dash(**STROKES),
     )
     rule = alt.Chart(pd.DataFrame({"value": [fixed], "pooling": ["complete pooling"]})).mark_rule(
         strokeWidth=2
     ).encode(
         x="value:Q",
-        color=alt.Color("pooling:N", scale=pooling_scale()),
-        strokeDash=alt.StrokeDash("pooling:N", scale=DASHES),
+        color=pooling_color(**STROKES),
+        strokeDash=pooling_dash(**STROKES),
     )
     sd = part[ESTIMATES].std()
     return alt.layer(densities, rule).properties(
@@ -274,7 +281,7 @@ def _factor_panel(tables) -> alt.Chart:
         .encode(
             alt.X("shrinkage_factor:Q", title="mean shrinkage").axis(format="%"),
             alt.Y("setting:N", sort=list(tables), title=None, axis=alt.Axis(labelLimit=200)),
-            alt.Shape("effect:N", scale=alt.Scale(range=["circle", "diamond"])),
+            alt.Shape("effect:N", title=None, scale=alt.Scale(range=["circle", "diamond"])),
             color=alt.value("currentColor"),
             tooltip=["setting", "effect", alt.Tooltip("shrinkage_factor:Q", format=".1%")],
         )
@@ -292,24 +299,26 @@ def _effect_name(effect) -> str:
 
 
 def _lines(table, column, predictor, ends) -> pd.DataFrame:
-    """One row per different line: x, x2, start, end, slope."""
+    """One row per line: group, x, x2, start, end, slope, falls; the falling ones drawn last."""
     wide = table.pivot(index="group", columns="effect", values=column).dropna()
     wide = wide.drop_duplicates() if column == "complete_pooling" else wide
     start, end = (wide["Intercept"] + wide[predictor] * at for at in ends)
+    # A level line's slope is 0 up to rounding errors of either sign.
+    slope = wide[predictor].round(8).to_numpy()
     return pd.DataFrame({
         "group": wide.index,
         "x": ends[0],
         "x2": ends[1],
         "start": start.to_numpy(),
         "end": end.to_numpy(),
-        "slope": wide[predictor].to_numpy(),
-    })
+        "slope": slope,
+        "falls": slope < 0,
+    }).sort_values("falls", kind="stable")
 
 
 def _line_panel(lines, pooling, predictor, scale) -> alt.Chart:
-    falling = int((lines["slope"] < 0).sum())
-    strong = "datum.slope < 0" if len(lines) > 1 else "true"
-    count = f"{falling} of {len(lines)} fall" if len(lines) > 1 else "one line for all"
+    strong = "datum.falls" if len(lines) > 1 else "true"
+    count = f"{lines['falls'].sum()} of {len(lines)} fall" if len(lines) > 1 else "one line for all"
     return (
         alt.Chart(lines.round(3))
         .mark_rule(color=POOLING_COLOURS[pooling])

@@ -17,13 +17,48 @@ POOLING_COLOURS = {
     "no pooling": "#0072b2",
     "partial pooling": "#009e73",
 }
+POOLING_DASHES = {"complete pooling": [6, 4], "no pooling": [2, 2], "partial pooling": [1, 0]}
+POOLING_SHAPES = {
+    "complete pooling": "diamond",
+    "no pooling": "triangle-up",
+    "partial pooling": "circle",
+}
+POOLING_COLUMNS = {
+    "complete_pooling": "complete pooling",
+    "no_pooling": "no pooling",
+    "partial_pooling": "partial pooling",
+}
 QUIET = "#8a8a8a"
 HEIGHT = 320
 
 
-def pooling_scale() -> alt.Scale:
-    """Colour scale of the three poolings, the same in every figure."""
-    return alt.Scale(domain=list(POOLING_COLOURS), range=list(POOLING_COLOURS.values()))
+def pooling_color(**legend) -> alt.Color:
+    """Colour by the column ``pooling``: the same three colours in every figure."""
+    return alt.Color("pooling:N", scale=_by_pooling(POOLING_COLOURS.values()), legend=_legend(legend))
+
+
+def pooling_dash(**legend) -> alt.StrokeDash:
+    """Dash by the column ``pooling``, for readers who see no colour."""
+    return alt.StrokeDash("pooling:N", scale=_by_pooling(POOLING_DASHES.values()), legend=_legend(legend))
+
+
+def pooling_shape(**legend) -> alt.Shape:
+    """Shape by the column ``pooling``, for readers who see no colour."""
+    return alt.Shape("pooling:N", scale=_by_pooling(POOLING_SHAPES.values()), legend=_legend(legend))
+
+
+def _by_pooling(values) -> alt.Scale:
+    return alt.Scale(domain=list(POOLING_COLOURS), range=list(values))
+
+
+def _legend(options) -> alt.Legend:
+    # "complete" for "complete pooling": the whole legend then fits on a phone.
+    return alt.Legend(
+        title="pooling:",
+        titleOrient="left",
+        labelExpr="replace(datum.label, ' pooling', '')",
+        **options,
+    )
 
 
 @alt.theme.register("course", enable=True)
@@ -38,7 +73,7 @@ def course_theme() -> alt.theme.ThemeConfig:
             "font": "system-ui, sans-serif",
             "view": {"stroke": None, "continuousHeight": HEIGHT},
             "axis": {**text, **line, **grid, "labelFontSize": 12, "titleFontSize": 13},
-            "legend": {**text, "orient": "top", "title": None, "labelFontSize": 13},
+            "legend": {**text, "orient": "top", "labelFontSize": 13, "titleFontWeight": "normal"},
             "header": {**text, "labelFontSize": 13},
             "title": {"color": "currentColor", "fontSize": 14, "anchor": "start"},
             "text": {"color": "currentColor", "fontSize": 12},

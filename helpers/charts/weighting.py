@@ -8,11 +8,17 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from helpers.charts.shrinkage import DASHES
-from helpers.charts.theme import HEIGHT, POOLING_COLOURS, QUIET, ChartGrid, pooling_scale
+from helpers.charts.theme import (
+    HEIGHT,
+    POOLING_COLOURS,
+    POOLING_DASHES,
+    QUIET,
+    ChartGrid,
+    pooling_color,
+    pooling_shape,
+)
 
-DASHES_OF = dict(zip(POOLING_COLOURS, DASHES.range, strict=True))
-SHAPES = alt.Scale(domain=list(POOLING_COLOURS), range=["diamond", "triangle-up", "circle"])
+SOLID_LINE = {"symbolType": "stroke", "symbolStrokeWidth": 3, "symbolDash": [1, 0]}
 
 
 def group_means(
@@ -45,10 +51,10 @@ def group_means(
         If `means` names an unknown pooling or group, or `clusters` lacks a cluster.
     """
     _require_known("pooling", means["pooling"], POOLING_COLOURS)
-    _require_known("level", means["level"], data["treatment"].unique())
+    _require_known("level", means["level"], data["treatment"])
     centers = _cluster_centers(data)
     if clusters is not None:
-        _require_known("cluster", centers["cluster"], clusters["group"].tolist())
+        _require_known("cluster", centers["cluster"], clusters["group"])
         pooled = clusters.set_index("group")["partially_pooled"]
         centers["partially_pooled"] = centers["cluster"].map(pooled)
     layers = [
@@ -93,7 +99,7 @@ def weight_curves(weights: pd.DataFrame, means: pd.DataFrame, fitted: float) -> 
     """
     marks = {0.0: "complete pooling", fitted: "partial pooling", 1.0: "no pooling"}
     for frame in (weights, means):
-        _require_known("icc", list(marks), frame["icc"].tolist())
+        _require_known("icc", marks, frame["icc"])
     labels = weights["n"].astype(str) + " observations"
     shares = weights.assign(label=labels).drop_duplicates(["icc", "n"], ignore_index=True)
     levels = means.assign(label=means["treatment"].astype(str)).reset_index(drop=True)
@@ -159,9 +165,16 @@ def distance_lines(table: pd.DataFrame, *, title: str) -> alt.LayerChart:
 
 
 def _require_known(what, given, allowed) -> None:
-    unknown = [value for value in pd.unique(pd.Series(list(given))) if value not in allowed]
+    allowed = _distinct(allowed)
+    unknown = [value for value in _distinct(given) if value not in allowed]
     if unknown:
-        raise ValueError(f"{what} {unknown} is unknown; there are {list(allowed)[:10]}.")
+        raise ValueError(
+            f"{what} {unknown} is unknown; there are {allowed[:10]}. Make both frames from one fit."
+        )
+
+
+def _distinct(values) -> list:
+    return pd.Series(list(values), dtype=object).drop_duplicates().tolist()
 
 
 def _cluster_centers(data) -> pd.DataFrame:
@@ -213,11 +226,11 @@ def _mean_lines(means, centers) -> list[alt.Chart]:
         level=level, position=level.map(span["min"]) - 0.45, to=level.map(span["max"]) + 0.45
     )
     return [
-        alt.Chart(part).mark_rule(strokeWidth=2.5, strokeDash=DASHES_OF[pooling]).encode(
+        alt.Chart(part).mark_rule(strokeWidth=2.5, strokeDash=POOLING_DASHES[pooling]).encode(
             _axis(centers),
             alt.X2("to:Q"),
             alt.Y("mean:Q"),
-            _colour(),
+            pooling_color(**SOLID_LINE),
             tooltip=["level", "pooling", *_numbers("mean")],
         )
         for pooling, part in lines.groupby("pooling")
@@ -230,7 +243,7 @@ def _center_points(centers, column, pooling, *, filled, size) -> alt.Chart:
     ).encode(
         _axis(centers),
         alt.Y(f"{column}:Q"),
-        _colour(),
+        pooling_color(**SOLID_LINE),
         tooltip=["cluster", "n", *_numbers(*centers.columns.intersection(
             ["observed", "partially_pooled"]
         ))],
@@ -271,8 +284,8 @@ def _curve_panel(frame, value, marks, *, title) -> alt.LayerChart:
     points = alt.Chart(marked).mark_point(filled=True, size=110, opacity=1).encode(
         across,
         up,
-        alt.Color("pooling:N", scale=pooling_scale()),
-        alt.Shape("pooling:N", scale=SHAPES),
+        pooling_color(),
+        pooling_shape(),
         tooltip=["label", "pooling", *_numbers("icc", value)],
     )
     values = "; ".join(
@@ -308,11 +321,6 @@ def _line_ends(table) -> pd.DataFrame:
     ends = pd.concat([spans.min(axis=1), spans.max(axis=1)]).rename("distance").reset_index()
     share = ends["n"].map(table.groupby("n")["share"].first())
     return ends.assign(shrinkage=share * ends["distance"])
-
-
-def _colour() -> alt.Color:
-    line = alt.Legend(symbolType="stroke", symbolStrokeWidth=3, symbolDash=[1, 0])
-    return alt.Color("pooling:N", scale=pooling_scale(), legend=line)
 
 
 def _numbers(*fields) -> list:
