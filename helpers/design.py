@@ -182,7 +182,13 @@ def random_design(terms: Formula, data: pd.DataFrame) -> RandomDesign:
         blocks.append(Block(nested_levels.shape[1], identity=True))
     information = [part.design_info for part in matrices]
     return RandomDesign(
-        terms, np.hstack(columns), clusters, pd.Index(labels), names, blocks, nested_levels,
+        terms,
+        np.hstack(columns),
+        clusters,
+        pd.Index(labels),
+        names,
+        blocks,
+        nested_levels,
         information,
     )
 

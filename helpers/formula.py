@@ -348,7 +348,8 @@ def _free_names(code: str) -> list[str]:
     names = [
         node.id
         for node in ast.walk(tree)
-        if isinstance(node, ast.Name) and id(node) not in calls | modules
+        if isinstance(node, ast.Name)
+        and id(node) not in calls | modules
         and not hasattr(patsy.builtins, node.id)
     ]
     return quoted + names

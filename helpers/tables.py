@@ -59,14 +59,16 @@ def fixed_effects(fit: FittedModel) -> pd.DataFrame:
     _require(fit, FittedModel)
     se = np.sqrt(np.diag(fit.fixed_covariance))
     statistic = fit.fixed.to_numpy() / se
-    return pd.DataFrame({
-        "term": fit.fixed.index,
-        "value": fit.fixed.to_numpy(),
-        "se": se,
-        "t": statistic,
-        "p_value": 2 * stats.t.sf(np.abs(statistic), fit.degrees_of_freedom),
-        **_interval(fit.fixed.to_numpy(), se, fit.degrees_of_freedom),
-    })
+    return pd.DataFrame(
+        {
+            "term": fit.fixed.index,
+            "value": fit.fixed.to_numpy(),
+            "se": se,
+            "t": statistic,
+            "p_value": 2 * stats.t.sf(np.abs(statistic), fit.degrees_of_freedom),
+            **_interval(fit.fixed.to_numpy(), se, fit.degrees_of_freedom),
+        }
+    )
 
 
 def variance_components(fit: MixedFit) -> pd.DataFrame:
@@ -296,14 +298,16 @@ def shrinkage(fit: MixedFit) -> pd.DataFrame:
     names = random.names
     fixed = np.array([fit.fixed.get(name, 0.0) for name in names])
     n_groups, size = own.shape
-    table = pd.DataFrame({
-        "group": np.repeat(random.labels, size),
-        "n": np.repeat(random.counts, size),
-        "effect": np.tile(names, n_groups),
-        "complete_pooling": np.tile(fixed, n_groups),
-        "no_pooling": (fixed + own).ravel(),
-        "partial_pooling": (fixed + fit.solution.effects).ravel(),
-    })
+    table = pd.DataFrame(
+        {
+            "group": np.repeat(random.labels, size),
+            "n": np.repeat(random.counts, size),
+            "effect": np.tile(names, n_groups),
+            "complete_pooling": np.tile(fixed, n_groups),
+            "no_pooling": (fixed + own).ravel(),
+            "partial_pooling": (fixed + fit.solution.effects).ravel(),
+        }
+    )
     kept = np.diagonal(fit.solution.shrinkage, axis1=1, axis2=2).ravel()
     return table.assign(
         distance=table["partial_pooling"] - table["no_pooling"], shrinkage_factor=1 - kept
@@ -368,12 +372,14 @@ def estimation_errors(fit: MixedFit, truth: pd.DataFrame) -> pd.DataFrame:
         for pooling, estimate in estimates.items()
     ]
     means = pd.concat(parts).groupby(["effect", "pooling"], as_index=False).mean()
-    return pd.DataFrame({
-        "effect": means["effect"],
-        "pooling": means["pooling"],
-        "rmse": np.sqrt(means["squared"]),
-        "bias_to_center": means["toward"],
-    })
+    return pd.DataFrame(
+        {
+            "effect": means["effect"],
+            "pooling": means["pooling"],
+            "rmse": np.sqrt(means["squared"]),
+            "bias_to_center": means["toward"],
+        }
+    )
 
 
 def summarize_fits(fits: Mapping[str, MixedFit]) -> pd.DataFrame:
@@ -524,12 +530,14 @@ def compare_models(fits: Mapping[str, MixedFit]) -> pd.DataFrame:
     for fit in fits.values():
         _require(fit, MixedFit)
     _refuse_incomparable(fits)
-    table = pd.DataFrame({
-        "model": list(fits),
-        "K": [_parameter_count(fit) for fit in fits.values()],
-        "AICc": [_aicc(fit) for fit in fits.values()],
-        "n_random_effects": [len(random_effects(fit)) for fit in fits.values()],
-    })
+    table = pd.DataFrame(
+        {
+            "model": list(fits),
+            "K": [_parameter_count(fit) for fit in fits.values()],
+            "AICc": [_aicc(fit) for fit in fits.values()],
+            "n_random_effects": [len(random_effects(fit)) for fit in fits.values()],
+        }
+    )
     table.insert(3, "delta_AICc", table["AICc"] - table["AICc"].min())
     return table.sort_values("AICc", kind="stable", ignore_index=True)
 
@@ -670,14 +678,16 @@ def cluster_weights(fit: MixedFit) -> pd.DataFrame:
     first = pd.Series(clusters).drop_duplicates().sort_values().index
     _, same = np.unique(matrix[first], axis=0, return_inverse=True)
     between, within = fit.solution.covariance[0, 0], fit.sigma**2
-    table = pd.DataFrame({
-        "group": fit.random_design.labels,
-        "n": counts,
-        "mean": np.bincount(clusters, fit.fixed_design.response) / counts,
-        "lambda": between / (between + within / counts),
-        "observation_weight": counts.astype(float),
-        "mixed_weight": 1 / (between + within / counts),
-    })
+    table = pd.DataFrame(
+        {
+            "group": fit.random_design.labels,
+            "n": counts,
+            "mean": np.bincount(clusters, fit.fixed_design.response) / counts,
+            "lambda": between / (between + within / counts),
+            "observation_weight": counts.astype(float),
+            "mixed_weight": 1 / (between + within / counts),
+        }
+    )
     weights = ["observation_weight", "mixed_weight"]
     table[weights] /= table[weights].groupby(same.ravel()).transform("sum")
     return table
@@ -803,26 +813,30 @@ def _nested_variance(fit) -> float:
 
 
 def _effect_rows(fit, position, effect, se) -> pd.DataFrame:
-    return pd.DataFrame({
-        "group_var": fit.terms.group,
-        "effect": effect,
-        "group": fit.random_design.labels,
-        "value": fit.solution.effects[:, position],
-        "se": se[:, position],
-    })
+    return pd.DataFrame(
+        {
+            "group_var": fit.terms.group,
+            "effect": effect,
+            "group": fit.random_design.labels,
+            "value": fit.solution.effects[:, position],
+            "se": se[:, position],
+        }
+    )
 
 
 def _nested_rows(fit, se) -> pd.DataFrame:
     levels, first = fit.random_design.nested_levels, len(fit.random_design.names)
     occurs = np.array([[level is not None for level in row] for row in levels])
     cluster = np.repeat(np.asarray(fit.random_design.labels), occurs.sum(axis=1))
-    return pd.DataFrame({
-        "group_var": fit.terms.nested.grouping,
-        "effect": "Intercept",
-        "group": [f"{g}:{h}" for g, h in zip(cluster, levels[occurs], strict=True)],
-        "value": fit.solution.effects[:, first:][occurs],
-        "se": se[:, first:][occurs],
-    })
+    return pd.DataFrame(
+        {
+            "group_var": fit.terms.nested.grouping,
+            "effect": "Intercept",
+            "group": [f"{g}:{h}" for g, h in zip(cluster, levels[occurs], strict=True)],
+            "value": fit.solution.effects[:, first:][occurs],
+            "se": se[:, first:][occurs],
+        }
+    )
 
 
 def _parameter_count(fit) -> int:

@@ -36,31 +36,38 @@ def profiles():
 
 @pytest.fixture
 def intervals():
-    return pd.DataFrame({
-        "model": ["model 1", "model 1", "model 3"],
-        "label": ["sesmid", "Intercept", "10:mid"],
-        "value": [0.1, -0.2, 0.3],
-        "lower_2.5": [-0.1, -0.4, 0.1],
-        "upper_97.5": [0.3, 0.0, 0.5],
-    })
+    return pd.DataFrame(
+        {
+            "model": ["model 1", "model 1", "model 3"],
+            "label": ["sesmid", "Intercept", "10:mid"],
+            "value": [0.1, -0.2, 0.3],
+            "lower_2.5": [-0.1, -0.4, 0.1],
+            "upper_97.5": [0.3, 0.0, 0.5],
+        }
+    )
 
 
 @pytest.fixture
 def predictions():
-    return pd.DataFrame({
-        "cluster": [1, 2, 1, 2],
-        "level": ["low", "low", "high", "high"],
-        "n": [4, 5, 0, 3],
-        "model 2": [5.0, 6.0, 5.5, 8.0],
-        "model 3": [5.1, 6.0, 5.5, 7.5],
-    })
+    return pd.DataFrame(
+        {
+            "cluster": [1, 2, 1, 2],
+            "level": ["low", "low", "high", "high"],
+            "n": [4, 5, 0, 3],
+            "model 2": [5.0, 6.0, 5.5, 8.0],
+            "model 3": [5.1, 6.0, 5.5, 7.5],
+        }
+    )
 
 
 def test_heatmap_shows_every_entry_in_its_place(matrix):
     chart = charts.matrix_heatmaps({"M": matrix}, full_shade=1).charts[0]
     entries = {(row["row"], row["column"]): row["entry"] for row in rows_of(chart)}
     assert entries == {
-        ("a", "c"): "0.50", ("a", "d"): "-0.25", ("b", "c"): "-0.25", ("b", "d"): "2"
+        ("a", "c"): "0.50",
+        ("a", "d"): "-0.25",
+        ("b", "c"): "-0.25",
+        ("b", "d"): "2",
     }
     encoding = layers_of(chart, "rect")[0]["encoding"]
     assert encoding["x"]["sort"] == ["c", "d"] and encoding["y"]["sort"] == ["a", "b"]

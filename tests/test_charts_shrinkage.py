@@ -27,7 +27,10 @@ def test_paths_run_from_no_pooling_to_partial_pooling(table):
     rule = next(layer for layer in spec["layer"] if layer["mark"]["type"] == "rule")
     encoding = {channel: rule["encoding"][channel]["field"] for channel in ("x", "y", "x2", "y2")}
     assert encoding == {
-        "x": "no_Intercept", "y": "no_x", "x2": "partial_Intercept", "y2": "partial_x"
+        "x": "no_Intercept",
+        "y": "no_x",
+        "x2": "partial_Intercept",
+        "y2": "partial_x",
     }
     row = next(row for row in rows_of(spec) if row.get("group") == 7)
     expected = table[table["group"] == 7].set_index("effect")
@@ -43,9 +46,7 @@ def test_view_is_kept_whatever_the_data(table):
 
 def test_count_outside_counts_clusters_once(table):
     wide = cluster_paths(table)
-    outside = ~(
-        wide["no_Intercept"].between(*VIEW["Intercept"]) & wide["no_x"].between(*VIEW["x"])
-    )
+    outside = ~(wide["no_Intercept"].between(*VIEW["Intercept"]) & wide["no_x"].between(*VIEW["x"]))
     assert charts.count_outside(table, VIEW) == outside.sum() > 0
     everything = {"Intercept": (-99, 99), "x": (-99, 99)}
     assert charts.count_outside(table, everything) == 0
@@ -77,12 +78,14 @@ def test_cluster_lines_refuses_an_unknown_cluster(table):
 
 
 def test_estimator_errors_counts_wins():
-    errors = pd.DataFrame({
-        "scenario": ["one"] * 3 + ["two"] * 3,
-        "effect": "x",
-        "pooling": list(charts.POOLING_COLOURS) * 2,
-        "rmse": [3.0, 2.0, 1.0, 3.0, 1.0, 2.0],
-    })
+    errors = pd.DataFrame(
+        {
+            "scenario": ["one"] * 3 + ["two"] * 3,
+            "effect": "x",
+            "pooling": list(charts.POOLING_COLOURS) * 2,
+            "rmse": [3.0, 2.0, 1.0, 3.0, 1.0, 2.0],
+        }
+    )
     spec = charts.estimator_errors(errors).charts[0].to_dict()
     assert "best in 1 of 2 scenarios" in spec["description"]
 
@@ -123,7 +126,9 @@ def test_chart_grid_reflows_on_the_page_and_concatenates_in_jupyter(table):
 def test_poolings_are_three_distinct_colours_everywhere(table):
     spec = charts.shrinkage_paths(table, VIEW, title="baseline").to_dict()
     scales = [
-        layer["encoding"]["color"]["scale"] for layer in spec["layer"] if "color" in layer["encoding"]
+        layer["encoding"]["color"]["scale"]
+        for layer in spec["layer"]
+        if "color" in layer["encoding"]
     ]
     assert scales and all(
         dict(zip(scale["domain"], scale["range"], strict=True)) == charts.POOLING_COLOURS

@@ -57,9 +57,7 @@ def test_path_panels_refuse_unknown_or_no_students(gpa, students):
 
 def test_densities_have_a_panel_per_effect_and_integrate_to_one(table):
     grid = charts.effect_densities(table)
-    assert [chart.to_dict()["title"] for chart in grid.charts] == [
-        "intercept", "slope of occasion"
-    ]
+    assert [chart.to_dict()["title"] for chart in grid.charts] == ["intercept", "slope of occasion"]
     for chart in grid.charts:
         curves = next(frame for frame in frames_of(chart) if "density" in frame)
         assert set(curves["pooling"]) == {"no pooling", "partial pooling"}
@@ -71,8 +69,11 @@ def test_densities_mark_the_fixed_effect_and_tell_the_spread(table):
     spec = charts.effect_densities(table).charts[1].to_dict()
     assert [layer["mark"]["type"] for layer in spec["layer"]] == ["area", "rule"]
     slopes = table[table["effect"] == "occasion"]
-    rule = next(frame for frame in frames_of(charts.effect_densities(table).charts[1])
-                if "density" not in frame)
+    rule = next(
+        frame
+        for frame in frames_of(charts.effect_densities(table).charts[1])
+        if "density" not in frame
+    )
     assert rule["value"].tolist() == [slopes["complete_pooling"].iloc[0]]
     assert f"{slopes['no_pooling'].std():.3f} without pooling" in spec["description"]
     assert f"{slopes['partial_pooling'].std():.3f} with partial pooling" in spec["description"]
@@ -87,8 +88,12 @@ def test_settings_share_both_scales_and_show_their_shrinkage(tables):
         for panel in panels
     ]
     assert len(set(scales)) == 1
-    highest = max(frame["density"].max() for chart in grid.charts[:-1]
-                  for frame in frames_of(chart) if "density" in frame)
+    highest = max(
+        frame["density"].max()
+        for chart in grid.charts[:-1]
+        for frame in frames_of(chart)
+        if "density" in frame
+    )
     assert scales[0][1] == (0, highest)
     for name, panel in zip(tables, panels, strict=True):
         slopes = tables[name][tables[name]["effect"] == "occasion"]
@@ -140,8 +145,12 @@ def test_falling_lines_are_counted_and_strong(table):
 
 
 def test_a_level_line_does_not_fall():
-    rows = [(1, "Intercept", 2.0), (1, "occasion", -1e-15), (2, "Intercept", 3.0),
-            (2, "occasion", -0.1)]
+    rows = [
+        (1, "Intercept", 2.0),
+        (1, "occasion", -1e-15),
+        (2, "Intercept", 3.0),
+        (2, "occasion", -0.1),
+    ]
     table = pd.DataFrame(rows, columns=["group", "effect", "no_pooling"])
     table = table.assign(partial_pooling=table["no_pooling"], complete_pooling=1.0)
     titles = [

@@ -49,16 +49,20 @@ def distances(fit, clusters):
 @pytest.fixture(scope="module")
 def sweeps():
     """Frames for weight_curves: three correlations, two sizes, two groups."""
-    weights = pd.DataFrame({
-        "icc": [0.0, 0.0, 0.4, 0.4, 1.0, 1.0],
-        "n": [2, 10] * 3,
-        "weight": [0.1, 0.3, 0.2, 0.27, 0.25, 0.25],
-    })
-    means = pd.DataFrame({
-        "icc": [0.0, 0.0, 0.4, 0.4, 1.0, 1.0],
-        "treatment": ["control", "intervention"] * 3,
-        "mean": [1.6, 4.5, 1.3, 3.9, 0.9, 3.3],
-    })
+    weights = pd.DataFrame(
+        {
+            "icc": [0.0, 0.0, 0.4, 0.4, 1.0, 1.0],
+            "n": [2, 10] * 3,
+            "weight": [0.1, 0.3, 0.2, 0.27, 0.25, 0.25],
+        }
+    )
+    means = pd.DataFrame(
+        {
+            "icc": [0.0, 0.0, 0.4, 0.4, 1.0, 1.0],
+            "treatment": ["control", "intervention"] * 3,
+            "mean": [1.6, 4.5, 1.3, 3.9, 0.9, 3.3],
+        }
+    )
     return weights, means
 
 

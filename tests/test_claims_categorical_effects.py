@@ -230,9 +230,7 @@ def test_school_10_reads_across(models):
     assert one.loc["Intercept", "value"] == pytest.approx(0.144, abs=0.0005)
     assert one.loc["sesmid", "value"] == pytest.approx(-0.025, abs=0.0005)
     assert two.loc["sesmid", "value"] == pytest.approx(0.119, abs=0.0005)
-    np.testing.assert_allclose(
-        T @ one["value"], two.loc[EFFECTS, "value"], atol=1e-6
-    )
+    np.testing.assert_allclose(T @ one["value"], two.loc[EFFECTS, "value"], atol=1e-6)
 
 
 def test_conditional_sds_do_not_add(models):

@@ -11,6 +11,7 @@ import pytest
 import statsmodels.formula.api as smf
 
 from helpers import (
+    DataError,
     cluster_means,
     cluster_weights,
     fit_mixed,
@@ -97,6 +98,42 @@ def test_cluster_8_moves_away_from_the_mean_of_the_observations(puzzle):
     row = puzzle.clusters.loc[8]
     assert row["partially_pooled"] < row["observed"] < row["completely_pooled"]
     assert puzzle.mixed.loc["intervention", "mean"] < row["partially_pooled"]
+
+
+def test_published_cluster_means(puzzle):
+    """The asker's table: observed, partially pooled, completely pooled, shrinkage."""
+    partial = [
+        -1.5512698,
+        1.6728082,
+        3.9254377,
+        -0.2005281,
+        -1.6663288,
+        6.8387214,
+        3.5356479,
+        4.5270829,
+    ]
+    shrinkage = [
+        0.111501716,
+        -0.006311447,
+        -0.026302204,
+        0.010313308,
+        0.220755812,
+        -0.03132614,
+        -0.002013311,
+        -0.010811712,
+    ]
+    same(puzzle.clusters["partially_pooled"], partial, 5e-6)
+    same(puzzle.clusters["shrinkage"], shrinkage, 5e-6)
+    same(puzzle.clusters["completely_pooled"], [1.589832] * 4 + [4.552558] * 4, 5e-7)
+    assert puzzle.clusters["n"].tolist() == SIZES
+
+
+def test_cluster_means_refuses_fits_without_one_mean_per_cluster(puzzle):
+    with pytest.raises(TypeError, match="fit_mixed"):
+        cluster_means(puzzle.pooled)
+    data = puzzle.data.assign(x=np.arange(len(puzzle.data)) % 7)
+    with pytest.raises(DataError, match="varies within clusters"):
+        cluster_means(fit_mixed("y ~ x + (1 | cluster)", data))
 
 
 def test_published_marginal_means(puzzle):
@@ -240,8 +277,10 @@ def test_cluster_5_is_twice_as_far_out_as_cluster_1(puzzle):
 
 
 def test_a_large_cluster_far_out_leads_lm_to_the_wrong_sign(off):
-    lm, mixed = (case.loc["intervention", "mean"] - case.loc["control", "mean"]
-                 for case in (off.lm, off.mixed))
+    lm, mixed = (
+        case.loc["intervention", "mean"] - case.loc["control", "mean"]
+        for case in (off.lm, off.mixed)
+    )
     assert lm < 0 < mixed < 5
     rows = off.clusters.loc[1]
     assert abs(off.lm.loc["control", "mean"] - rows["observed"]) < 1.5 < abs(rows["distance"])
@@ -263,8 +302,16 @@ def test_huge_cluster_against_r(huge):
     same(huge.mixed["mean"], [-1.32466141, 5.64009743], 1e-6)
     # lme4's own standard errors; Kenward & Roger's differ little here.
     same(huge.mixed["se"], [1.43978492, 1.43786748], 1e-3)
-    partial = [-1.74675637, 0.90636492, -0.30674511, -4.15150908,
-               9.30830084, 2.20482893, 7.53869790, 3.50856204]
+    partial = [
+        -1.74675637,
+        0.90636492,
+        -0.30674511,
+        -4.15150908,
+        9.30830084,
+        2.20482893,
+        7.53869790,
+        3.50856204,
+    ]
     same(huge.clusters["partially_pooled"], partial, 1e-6)
 
 
@@ -297,13 +344,16 @@ def test_alike_clusters_against_r(alike):
 
 
 def test_alike_lines_are_closer_and_small_clusters_shrink_more(alike, puzzle):
-    gap = {name: (case.lm["mean"] - case.mixed["mean"]).abs()
-           for name, case in {"alike": alike, "puzzle": puzzle}.items()}
+    gap = {
+        name: (case.lm["mean"] - case.mixed["mean"]).abs()
+        for name, case in {"alike": alike, "puzzle": puzzle}.items()
+    }
     assert (gap["alike"] < gap["puzzle"] / 4).all()
     assert alike.clusters.loc[1, "share"] > 10 * puzzle.clusters.loc[1, "share"]
     small = [1, 5]
-    assert (alike.clusters.loc[small, "shrinkage"].abs()
-            > puzzle.clusters.loc[small, "shrinkage"].abs()).all()
+    assert (
+        alike.clusters.loc[small, "shrinkage"].abs() > puzzle.clusters.loc[small, "shrinkage"].abs()
+    ).all()
 
 
 def test_alike_means_lie_between_lm_and_the_plain_mean(alike):

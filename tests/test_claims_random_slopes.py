@@ -92,9 +92,7 @@ def test_chosen_students_are_six_and_do_what_is_said(gpa):
 def test_balanced_designs_give_every_method_the_same_fixed_part(gpa, fits):
     expected = fits[SLOPES].fixed
     separate = fit_by_cluster("gpa ~ occasion", gpa, "student")[["Intercept", "occasion"]]
-    for other in (
-        fits[INTERCEPTS].fixed, separate.mean(), fit_pooled("gpa ~ occasion", gpa).fixed
-    ):
+    for other in (fits[INTERCEPTS].fixed, separate.mean(), fit_pooled("gpa ~ occasion", gpa).fixed):
         assert np.allclose(other, expected, atol=1e-8)
     unbalanced = gpa.drop(index=range(3, 60, 7))
     two = [fit_mixed(formula, unbalanced).fixed["occasion"] for formula in (INTERCEPTS, SLOPES)]
@@ -170,9 +168,9 @@ def test_settings_shrink_as_told(overview, settings):
     assert abs(levels["4 occasions"] - levels["as is"]) < 0.03
     assert slopes.idxmin() == "many occasions" and slopes["many occasions"] < 0.02
     assert levels["many occasions"] > 0.1
-    assert overview.loc[
-        "strong clusters", ["shrinkage Intercept", "shrinkage occasion"]
-    ].max() < 0.05
+    assert (
+        overview.loc["strong clusters", ["shrinkage Intercept", "shrinkage occasion"]].max() < 0.05
+    )
     assert slopes["10 occasions with dropout"] > slopes["as is"] + 0.05
     assert settings["10 occasions with dropout"].n_obs == pytest.approx(1200, rel=0.05)
 
@@ -264,11 +262,13 @@ def test_a_zero_far_before_the_data_makes_the_correlation_nearly_minus_one(fits)
 def test_random_slopes_predict_the_last_semester_best(gpa):
     early, last = gpa[gpa["occasion"] < 5], gpa[gpa["occasion"] == 5]
     alone = fit_by_cluster("gpa ~ occasion", early, "student")
-    predictions = pd.DataFrame({
-        "one line for all": fit_pooled("gpa ~ occasion", early).predict(last),
-        "separate lines": (alone["Intercept"] + 5 * alone["occasion"]).set_axis(last.index),
-        "random intercepts": fit_mixed(INTERCEPTS, early).predict(last),
-        "random slopes": fit_mixed(SLOPES, early).predict(last),
-    })
+    predictions = pd.DataFrame(
+        {
+            "one line for all": fit_pooled("gpa ~ occasion", early).predict(last),
+            "separate lines": (alone["Intercept"] + 5 * alone["occasion"]).set_axis(last.index),
+            "random intercepts": fit_mixed(INTERCEPTS, early).predict(last),
+            "random slopes": fit_mixed(SLOPES, early).predict(last),
+        }
+    )
     errors = (predictions.sub(last["gpa"], axis=0) ** 2).mean()
     assert errors.idxmin() == "random slopes" and errors.idxmax() == "one line for all"

@@ -142,7 +142,9 @@ def test_two_clusters_with_one_slope_question():
         for sigma in (1, 2):
             design = np.column_stack([np.ones(n), stats.norm.ppf((np.arange(n) + 0.5) / n)])
             precision = design.T @ design / sigma**2
-            kept[n, sigma] = (relative @ precision @ np.linalg.inv(np.eye(2) + relative @ precision))[1, 1]
+            kept[n, sigma] = (
+                relative @ precision @ np.linalg.inv(np.eye(2) + relative @ precision)
+            )[1, 1]
     assert kept[40, 1] > kept[4, 1] and kept[40, 1] > kept[40, 2] and kept[4, 1] > kept[4, 2]
 
 
@@ -172,7 +174,10 @@ def test_other_data_want_other_optimisers():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         default = smf.mixedlm(
-            "achievement ~ ses", pupils, groups=school, re_formula="1",
+            "achievement ~ ses",
+            pupils,
+            groups=school,
+            re_formula="1",
             vc_formula={"cell": "0 + C(ses)"},
         ).fit()
     assert -2 * default.llf > fit.criterion + 5

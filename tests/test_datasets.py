@@ -155,7 +155,9 @@ def test_windows_line_ends_are_no_damage(load, bundled_copy):
 def test_one_changed_value_is_damage(bundled_copy):
     path = bundled_copy / "gpa.csv"
     path.write_text(path.read_text().replace("1,0,2.2", "1,0,2.3", 1))
-    with pytest.raises(DataFileError, match=r"(?s)gpa.csv is damaged.*expected d8259f.*git checkout"):
+    with pytest.raises(
+        DataFileError, match=r"(?s)gpa.csv is damaged.*expected d8259f.*git checkout"
+    ):
         load_gpa()
 
 

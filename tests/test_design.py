@@ -20,13 +20,15 @@ from helpers.reml import Block
 @pytest.fixture
 def data():
     stream = np.random.default_rng(0)
-    return pd.DataFrame({
-        "y": stream.normal(size=24),
-        "x": stream.normal(size=24),
-        "ses": pd.Categorical(["low", "mid", "high"] * 8, ["low", "mid", "high"], ordered=True),
-        "school": np.repeat(["s2", "s1", "s3", "s10"], 6),
-        "same": 1.0,
-    })
+    return pd.DataFrame(
+        {
+            "y": stream.normal(size=24),
+            "x": stream.normal(size=24),
+            "ses": pd.Categorical(["low", "mid", "high"] * 8, ["low", "mid", "high"], ordered=True),
+            "school": np.repeat(["s2", "s1", "s3", "s10"], 6),
+            "same": 1.0,
+        }
+    )
 
 
 @pytest.mark.parametrize(
@@ -83,11 +85,13 @@ def test_clusters_are_numbered_in_the_order_of_their_labels(data):
 
 def test_nested_levels_are_numbered_within_their_cluster():
     """In school 1 only b and c occur, in school 2 only a."""
-    data = pd.DataFrame({
-        "y": [1.0, 2, 4, 3, 5, 7],
-        "school": [1, 1, 1, 2, 2, 2],
-        "group": ["c", "b", "b", "a", "a", "a"],
-    })
+    data = pd.DataFrame(
+        {
+            "y": [1.0, 2, 4, 3, 5, 7],
+            "school": [1, 1, 1, 2, 2, 2],
+            "group": ["c", "b", "b", "a", "a", "a"],
+        }
+    )
     design = random_design(parse("y ~ 1 + (1 | school) + (1 | school:group)"), data)
     assert design.nested_levels.tolist() == [["b", "c"], ["a", None]]
     np.testing.assert_array_equal(

@@ -372,11 +372,13 @@ def test_each_cluster_has_its_own_least_squares(data_of):
 
 
 def test_clusters_that_cannot_be_fitted_are_reported():
-    data = pd.DataFrame({
-        "y": [1.0, 3, 2, 1, 4, 6],
-        "x": [0.0, 1, 5, 2, 2, 2],
-        "g": ["a", "a", "b", "c", "c", "c"],
-    })
+    data = pd.DataFrame(
+        {
+            "y": [1.0, 3, 2, 1, 4, 6],
+            "x": [0.0, 1, 5, 2, 2, 2],
+            "g": ["a", "a", "b", "c", "c", "c"],
+        }
+    )
     table = fit_by_cluster("y ~ x", data, "g")
     assert table["status"].tolist() == [
         "ok",

@@ -152,9 +152,7 @@ def shrinkage_baseline():
     quantiles = fit.residuals().quantile([0, 0.25, 0.5, 0.75, 1])
     return {
         "reml_criterion": {"value": fit.criterion},
-        "scaled_residuals": dict(
-            zip(["min", "q1", "median", "q3", "max"], quantiles, strict=True)
-        ),
+        "scaled_residuals": dict(zip(["min", "q1", "median", "q3", "max"], quantiles, strict=True)),
         "variance": dict(zip(names, table["variance"], strict=True)),
         "sd": dict(zip(names, table["sd"], strict=True)),
         "corr": correlations_of(fit),

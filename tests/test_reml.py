@@ -213,9 +213,7 @@ def test_calendar_years():
     lines = stream.normal(size=(30, 2)) * [1, 0.4]
     response = (lines[clusters] * np.column_stack([np.ones(180), year - 2017])).sum(axis=1)
     response += stream.normal(0, 0.5, 180)
-    from_zero, calendar = (
-        solve_slopes(response, year - start, clusters) for start in (2015, 0)
-    )
+    from_zero, calendar = (solve_slopes(response, year - start, clusters) for start in (2015, 0))
     assert calendar.converged
     assert calendar.criterion == pytest.approx(from_zero.criterion, abs=1e-5)
     assert calendar.covariance[1, 1] == pytest.approx(from_zero.covariance[1, 1], rel=1e-4)

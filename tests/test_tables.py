@@ -375,12 +375,14 @@ def all_tables(fit):
 @few_designs
 @given(
     seeds,
-    st.sampled_from([
-        SLOPES,
-        "y ~ x + (1 | cluster) + (0 + x | cluster)",
-        "y ~ x + (1 | cluster) + (1 | cluster:kind)",
-        "y ~ 1 + (1 | cluster)",
-    ]),
+    st.sampled_from(
+        [
+            SLOPES,
+            "y ~ x + (1 | cluster) + (0 + x | cluster)",
+            "y ~ x + (1 | cluster) + (1 | cluster:kind)",
+            "y ~ 1 + (1 | cluster)",
+        ]
+    ),
 )
 def test_tables_do_not_depend_on_labels_or_row_order(seed, formula):
     data = create_data(n_cluster=12, obs_per_cluster=8, sd_int=1, sd_slope=0.8, seed=seed)

@@ -208,14 +208,16 @@ def _entry(value) -> str:
 def _matrix_panel(title, matrix, full_shade) -> alt.LayerChart:
     rows, columns = list(map(str, matrix.index)), list(map(str, matrix.columns))
     values = matrix.to_numpy(dtype=float)
-    cells = pd.DataFrame({
-        "row": np.repeat(rows, len(columns)),
-        "column": np.tile(columns, len(rows)),
-        "value": values.ravel(),
-        "entry": [_entry(value) for value in values.ravel()],
-        # At most 0.6: the numbers, in the page's text colour, must stay readable in both modes.
-        "shade": 0.6 * np.minimum(np.abs(values.ravel()) / full_shade, 1),
-    })
+    cells = pd.DataFrame(
+        {
+            "row": np.repeat(rows, len(columns)),
+            "column": np.tile(columns, len(rows)),
+            "value": values.ravel(),
+            "entry": [_entry(value) for value in values.ravel()],
+            # At most 0.6: the numbers, in the page's text colour, must stay readable in both modes.
+            "shade": 0.6 * np.minimum(np.abs(values.ravel()) / full_shade, 1),
+        }
+    )
     plain = {"title": None, "grid": False, "domain": False, "ticks": False, "labelFontSize": 11}
     base = alt.Chart(cells).encode(
         alt.X("column:N", sort=columns, axis=alt.Axis(**plain, orient="top", labelAngle=0)),
@@ -253,9 +255,11 @@ def _profile_panel(part, name, limits, highlight) -> alt.LayerChart:
         base.mark_line(color=colour, strokeWidth=1.3, opacity=0.75),
         base.transform_filter(
             alt.FieldOneOfPredicate(field="cluster", oneOf=list(highlight))
-        ).mark_line(color="currentColor", strokeWidth=3, point=alt.OverlayMarkDef(
-            color="currentColor", size=60, filled=True
-        )),
+        ).mark_line(
+            color="currentColor",
+            strokeWidth=3,
+            point=alt.OverlayMarkDef(color="currentColor", size=60, filled=True),
+        ),
     ]
     spread = part.groupby("level", sort=False, observed=True)["value"].std()
     listed = ", ".join(f"{level} {value:.2f}" for level, value in spread.items())
@@ -274,7 +278,9 @@ def _interval_panel(part, name, domain) -> alt.LayerChart:
     labels = part["label"].astype(str).tolist()
     base = alt.Chart(part).encode(
         alt.Y(
-            "label:N", sort=labels, title=None,
+            "label:N",
+            sort=labels,
+            title=None,
             axis=alt.Axis(minExtent=LABEL_WIDTH, maxExtent=LABEL_WIDTH, grid=False),
         ),
         tooltip=["label", *(alt.Tooltip(f"{end}:Q", format=".3f") for end in ENDS)],
@@ -282,9 +288,9 @@ def _interval_panel(part, name, domain) -> alt.LayerChart:
     colour = POOLING_COLOURS["partial pooling"]
     across = alt.Scale(domain=domain, nice=True)
     layers = [
-        alt.Chart(pd.DataFrame({"zero": [0]})).mark_rule(strokeDash=[4, 4], opacity=0.6).encode(
-            alt.X("zero:Q", scale=across)
-        ),
+        alt.Chart(pd.DataFrame({"zero": [0]}))
+        .mark_rule(strokeDash=[4, 4], opacity=0.6)
+        .encode(alt.X("zero:Q", scale=across)),
         base.mark_rule(color=colour, strokeWidth=2.5).encode(
             alt.X("lower:Q", title="random effect", scale=across), x2="upper"
         ),
@@ -312,16 +318,21 @@ def _prediction_panel(part, name, horizontal, vertical, domain) -> alt.LayerChar
     points = alt.Chart(part[["cluster", "n", "horizontal", "vertical", "observed", "chosen"]])
     colour = POOLING_COLOURS["partial pooling"]
     tooltip = [
-        "cluster", "n",
+        "cluster",
+        "n",
         alt.Tooltip("horizontal:Q", title=horizontal, format=".2f"),
         alt.Tooltip("vertical:Q", title=vertical, format=".2f"),
     ]
-    dots = points.transform_filter("datum.observed == 'yes'").mark_point(
-        color=colour, filled=True, size=45, opacity=0.85
-    ).encode(tooltip=tooltip)
-    empty = points.transform_filter("datum.observed == 'no'").mark_point(
-        shape="diamond", size=110, stroke="currentColor", strokeWidth=2, opacity=1
-    ).encode(tooltip=tooltip)
+    dots = (
+        points.transform_filter("datum.observed == 'yes'")
+        .mark_point(color=colour, filled=True, size=45, opacity=0.85)
+        .encode(tooltip=tooltip)
+    )
+    empty = (
+        points.transform_filter("datum.observed == 'no'")
+        .mark_point(shape="diamond", size=110, stroke="currentColor", strokeWidth=2, opacity=1)
+        .encode(tooltip=tooltip)
+    )
     ring = points.transform_filter("datum.chosen == 'yes'").mark_point(
         size=200, stroke="currentColor", strokeWidth=2, opacity=1
     )

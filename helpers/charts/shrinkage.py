@@ -19,10 +19,11 @@ from helpers.charts.theme import (
     pooling_shape,
 )
 
+
 def cluster_lines(
     data: pd.DataFrame, table: pd.DataFrame, clusters: Sequence, *, columns: int = 2
 ) -> ChartGrid:
-    """Data of a few clusters with the line each way of pooling gives them.
+    """Draw a few clusters with the line each way of pooling gives them.
 
     Parameters
     ----------
@@ -219,17 +220,21 @@ def _path_tooltip() -> list:
 
 
 def _end_points(paths, pooling, *, filled) -> alt.Chart:
-    return paths.mark_point(clip=True, filled=filled, size=40, opacity=0.8).encode(
-        color=pooling_color()
-    ).transform_calculate(pooling=f"'{pooling}'")
+    return (
+        paths.mark_point(clip=True, filled=filled, size=40, opacity=0.8)
+        .encode(color=pooling_color())
+        .transform_calculate(pooling=f"'{pooling}'")
+    )
 
 
 def _fixed_point(fixed) -> alt.Chart:
-    point = pd.DataFrame({
-        "intercept": [fixed["Intercept"]],
-        "slope": [fixed["x"]],
-        "pooling": ["complete pooling"],
-    })
+    point = pd.DataFrame(
+        {
+            "intercept": [fixed["Intercept"]],
+            "slope": [fixed["x"]],
+            "pooling": ["complete pooling"],
+        }
+    )
     return (
         alt.Chart(point)
         .mark_point(shape="diamond", filled=True, size=170, opacity=1)
@@ -245,20 +250,29 @@ def _fixed_point(fixed) -> alt.Chart:
 def _line_panel(rows, estimates, ends, limits) -> alt.LayerChart:
     name = estimates["group"].iloc[0]
     coefficients = estimates.set_index("effect")[list(POOLING_COLUMNS)].T
-    lines = pd.DataFrame({
-        "x": np.tile(ends, len(coefficients)),
-        "y": (coefficients["Intercept"].to_numpy()[:, None]
-              + np.outer(coefficients["x"], ends)).ravel(),
-        "pooling": np.repeat(list(POOLING_COLUMNS.values()), 2),
-    })
-    points = alt.Chart(rows).mark_circle(color=QUIET, size=40, opacity=0.9).encode(
-        alt.X("x:Q"), alt.Y("y:Q", scale=limits)
+    lines = pd.DataFrame(
+        {
+            "x": np.tile(ends, len(coefficients)),
+            "y": (
+                coefficients["Intercept"].to_numpy()[:, None] + np.outer(coefficients["x"], ends)
+            ).ravel(),
+            "pooling": np.repeat(list(POOLING_COLUMNS.values()), 2),
+        }
     )
-    curves = alt.Chart(lines).mark_line(strokeWidth=2.5, clip=True).encode(
-        alt.X("x:Q"),
-        alt.Y("y:Q", scale=limits),
-        pooling_color(),
-        pooling_dash(),
+    points = (
+        alt.Chart(rows)
+        .mark_circle(color=QUIET, size=40, opacity=0.9)
+        .encode(alt.X("x:Q"), alt.Y("y:Q", scale=limits))
+    )
+    curves = (
+        alt.Chart(lines)
+        .mark_line(strokeWidth=2.5, clip=True)
+        .encode(
+            alt.X("x:Q"),
+            alt.Y("y:Q", scale=limits),
+            pooling_color(),
+            pooling_dash(),
+        )
     )
     slopes = ", ".join(
         f"{POOLING_COLUMNS[which]} {slope:.2f}" for which, slope in coefficients["x"].items()

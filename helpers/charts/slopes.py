@@ -128,9 +128,7 @@ def setting_densities(tables: Mapping[str, pd.DataFrame], effect: str) -> ChartG
     return ChartGrid(*panels, _factor_panel(tables))
 
 
-def prediction_lines(
-    table: pd.DataFrame, predictor: str, ends: tuple[float, float]
-) -> ChartGrid:
+def prediction_lines(table: pd.DataFrame, predictor: str, ends: tuple[float, float]) -> ChartGrid:
     """Lines under complete, partial and no pooling, falling ones drawn strong.
 
     Parameters
@@ -219,11 +217,13 @@ def _curves(part, grid) -> pd.DataFrame:
     """Kernel densities of both sets of estimates: pooling, value, density."""
     return pd.concat(
         [
-            pd.DataFrame({
-                "pooling": POOLING_COLUMNS[column],
-                "value": grid,
-                "density": stats.gaussian_kde(part[column].dropna())(grid),
-            })
+            pd.DataFrame(
+                {
+                    "pooling": POOLING_COLUMNS[column],
+                    "value": grid,
+                    "density": stats.gaussian_kde(part[column].dropna())(grid),
+                }
+            )
             for column in ESTIMATES
         ],
         ignore_index=True,
@@ -235,21 +235,23 @@ def _density_panel(curves, part, *, title, limits=None) -> alt.LayerChart:
     fixed = part["complete_pooling"].iloc[0]
     scale = alt.Scale(domain=list(limits)) if limits else alt.Scale()
     span = alt.Scale(domain=[curves["value"].min(), curves["value"].max()], nice=False)
-    densities = alt.Chart(curves).mark_area(line={"strokeWidth": 2.5}, fillOpacity=0.12).encode(
+    densities = alt.Chart(curves).encode(
         alt.X("value:Q", title=name, scale=span),
         alt.Y("density:Q", title="density", scale=scale, stack=None),
         pooling_color(**STROKES),
-        pooling_dash(**STROKES),
     )
-    rule = alt.Chart(pd.DataFrame({"value": [fixed], "pooling": ["complete pooling"]})).mark_rule(
-        strokeWidth=2
-    ).encode(
-        x="value:Q",
-        color=pooling_color(**STROKES),
-        strokeDash=pooling_dash(**STROKES),
+    outlines = densities.mark_line(strokeWidth=2.5).encode(pooling_dash(**STROKES))
+    rule = (
+        alt.Chart(pd.DataFrame({"value": [fixed], "pooling": ["complete pooling"]}))
+        .mark_rule(strokeWidth=2)
+        .encode(
+            x="value:Q",
+            color=pooling_color(**STROKES),
+            strokeDash=pooling_dash(**STROKES),
+        )
     )
     sd = part[ESTIMATES].std()
-    return alt.layer(densities, rule).properties(
+    return alt.layer(densities.mark_area(fillOpacity=0.12), outlines, rule).properties(
         width="container",
         height=170,
         title=title,
@@ -264,7 +266,8 @@ def _density_panel(curves, part, *, title, limits=None) -> alt.LayerChart:
 def _factor_panel(tables) -> alt.Chart:
     factors = pd.concat(
         [
-            table.groupby("effect", sort=False, as_index=False)["shrinkage_factor"].mean()
+            table.groupby("effect", sort=False, as_index=False)["shrinkage_factor"]
+            .mean()
             .assign(setting=name)
             for name, table in tables.items()
         ],
@@ -305,15 +308,17 @@ def _lines(table, column, predictor, ends) -> pd.DataFrame:
     start, end = (wide["Intercept"] + wide[predictor] * at for at in ends)
     # A level line's slope is 0 up to rounding errors of either sign.
     slope = wide[predictor].round(8).to_numpy()
-    return pd.DataFrame({
-        "group": wide.index,
-        "x": ends[0],
-        "x2": ends[1],
-        "start": start.to_numpy(),
-        "end": end.to_numpy(),
-        "slope": slope,
-        "falls": slope < 0,
-    }).sort_values("falls", kind="stable")
+    return pd.DataFrame(
+        {
+            "group": wide.index,
+            "x": ends[0],
+            "x2": ends[1],
+            "start": start.to_numpy(),
+            "end": end.to_numpy(),
+            "slope": slope,
+            "falls": slope < 0,
+        }
+    ).sort_values("falls", kind="stable")
 
 
 def _line_panel(lines, pooling, predictor, scale) -> alt.Chart:

@@ -34,17 +34,23 @@ HEIGHT = 320
 
 def pooling_color(**legend) -> alt.Color:
     """Colour by the column ``pooling``: the same three colours in every figure."""
-    return alt.Color("pooling:N", scale=_by_pooling(POOLING_COLOURS.values()), legend=_legend(legend))
+    return alt.Color(
+        "pooling:N", scale=_by_pooling(POOLING_COLOURS.values()), legend=_legend(legend)
+    )
 
 
 def pooling_dash(**legend) -> alt.StrokeDash:
     """Dash by the column ``pooling``, for readers who see no colour."""
-    return alt.StrokeDash("pooling:N", scale=_by_pooling(POOLING_DASHES.values()), legend=_legend(legend))
+    return alt.StrokeDash(
+        "pooling:N", scale=_by_pooling(POOLING_DASHES.values()), legend=_legend(legend)
+    )
 
 
 def pooling_shape(**legend) -> alt.Shape:
     """Shape by the column ``pooling``, for readers who see no colour."""
-    return alt.Shape("pooling:N", scale=_by_pooling(POOLING_SHAPES.values()), legend=_legend(legend))
+    return alt.Shape(
+        "pooling:N", scale=_by_pooling(POOLING_SHAPES.values()), legend=_legend(legend)
+    )
 
 
 def _by_pooling(values) -> alt.Scale:

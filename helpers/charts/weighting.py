@@ -136,20 +136,30 @@ def distance_lines(table: pd.DataFrame, *, title: str) -> alt.LayerChart:
     ends = _line_ends(table)
     across = alt.X("distance:Q", title=names["distance"])
     up = alt.Y("shrinkage:Q", title=names["shrinkage"])
-    lines = alt.Chart(ends).mark_line(color="currentColor", opacity=0.6).encode(
-        across, up, alt.Detail("n:N")
+    lines = (
+        alt.Chart(ends)
+        .mark_line(color="currentColor", opacity=0.6)
+        .encode(across, up, alt.Detail("n:N"))
     )
-    points = alt.Chart(table).mark_circle(
-        color=POOLING_COLOURS["partial pooling"], size=70, opacity=0.9
-    ).encode(
-        across,
-        up,
-        tooltip=[alt.Tooltip("group", title="cluster"), "n", *_numbers("distance", "shrinkage")],
+    points = (
+        alt.Chart(table)
+        .mark_circle(color=POOLING_COLOURS["partial pooling"], size=70, opacity=0.9)
+        .encode(
+            across,
+            up,
+            tooltip=[
+                alt.Tooltip("group", title="cluster"),
+                "n",
+                *_numbers("distance", "shrinkage"),
+            ],
+        )
     )
     farthest = ends.loc[ends.groupby("n")["distance"].apply(lambda x: x.abs().idxmax())]
-    text = alt.Chart(farthest.assign(label="n = " + farthest["n"].astype(str))).mark_text(
-        dy=-14, fontSize=12
-    ).encode(across, up, text="label:N")
+    text = (
+        alt.Chart(farthest.assign(label="n = " + farthest["n"].astype(str)))
+        .mark_text(dy=-14, fontSize=12)
+        .encode(across, up, text="label:N")
+    )
     shares = table.groupby("n")["share"].first()
     return alt.layer(lines, points, text).properties(
         width="container",
@@ -205,16 +215,20 @@ def _observations(data, centers) -> alt.Chart:
     size = data.groupby("cluster")["y"].transform("size")
     # Observations of a cluster side by side, so that they do not hide each other.
     points = data[["y", "cluster"]].assign(position=place + 0.6 * (within / size - 0.5))
-    return alt.Chart(points).mark_circle(color=QUIET, size=22, opacity=0.7).encode(
-        _axis(centers), alt.Y("y:Q", title="response")
+    return (
+        alt.Chart(points)
+        .mark_circle(color=QUIET, size=22, opacity=0.7)
+        .encode(_axis(centers), alt.Y("y:Q", title="response"))
     )
 
 
 def _group_names(centers) -> alt.Chart:
     middle = centers.groupby("treatment", observed=True)["position"].mean().reset_index()
     middle["treatment"] = middle["treatment"].astype(str)
-    return alt.Chart(middle).mark_text(dy=-6, fontSize=13).encode(
-        _axis(centers), y=alt.value(0), text="treatment:N"
+    return (
+        alt.Chart(middle)
+        .mark_text(dy=-6, fontSize=13)
+        .encode(_axis(centers), y=alt.value(0), text="treatment:N")
     )
 
 
@@ -226,7 +240,9 @@ def _mean_lines(means, centers) -> list[alt.Chart]:
         level=level, position=level.map(span["min"]) - 0.45, to=level.map(span["max"]) + 0.45
     )
     return [
-        alt.Chart(part).mark_rule(strokeWidth=2.5, strokeDash=POOLING_DASHES[pooling]).encode(
+        alt.Chart(part)
+        .mark_rule(strokeWidth=2.5, strokeDash=POOLING_DASHES[pooling])
+        .encode(
             _axis(centers),
             alt.X2("to:Q"),
             alt.Y("mean:Q"),
@@ -238,24 +254,27 @@ def _mean_lines(means, centers) -> list[alt.Chart]:
 
 
 def _center_points(centers, column, pooling, *, filled, size) -> alt.Chart:
-    return alt.Chart(centers.assign(pooling=pooling)).mark_point(
-        shape="circle", filled=filled, size=size, strokeWidth=2, opacity=1
-    ).encode(
-        _axis(centers),
-        alt.Y(f"{column}:Q"),
-        pooling_color(**SOLID_LINE),
-        tooltip=["cluster", "n", *_numbers(*centers.columns.intersection(
-            ["observed", "partially_pooled"]
-        ))],
+    return (
+        alt.Chart(centers.assign(pooling=pooling))
+        .mark_point(shape="circle", filled=filled, size=size, strokeWidth=2, opacity=1)
+        .encode(
+            _axis(centers),
+            alt.Y(f"{column}:Q"),
+            pooling_color(**SOLID_LINE),
+            tooltip=[
+                "cluster",
+                "n",
+                *_numbers(*centers.columns.intersection(["observed", "partially_pooled"])),
+            ],
+        )
     )
 
 
 def _group_means_description(title, centers, means) -> str:
     sizes = ", ".join(map(str, centers["n"]))
     parts = [
-        f"{level}: " + ", ".join(
-            f"{row.pooling} {row.mean:.2f}" for row in part.itertuples(index=False)
-        )
+        f"{level}: "
+        + ", ".join(f"{row.pooling} {row.mean:.2f}" for row in part.itertuples(index=False))
         for level, part in means.groupby("level", observed=True)
     ]
     pooled = ""
@@ -276,21 +295,27 @@ def _group_means_description(title, centers, means) -> str:
 def _curve_panel(frame, value, marks, *, title) -> alt.LayerChart:
     across = alt.X("icc:Q", title="intraclass correlation")
     up = alt.Y(f"{value}:Q", title=value)
-    curves = alt.Chart(frame[["icc", "label", value]]).mark_line(color="currentColor").encode(
-        across, up, alt.Detail("label:N")
+    curves = (
+        alt.Chart(frame[["icc", "label", value]])
+        .mark_line(color="currentColor")
+        .encode(across, up, alt.Detail("label:N"))
     )
     marked = frame[frame["icc"].isin(list(marks))]
     marked = marked[["icc", "label", value]].assign(pooling=marked["icc"].map(marks))
-    points = alt.Chart(marked).mark_point(filled=True, size=110, opacity=1).encode(
-        across,
-        up,
-        pooling_color(),
-        pooling_shape(),
-        tooltip=["label", "pooling", *_numbers("icc", value)],
+    points = (
+        alt.Chart(marked)
+        .mark_point(filled=True, size=110, opacity=1)
+        .encode(
+            across,
+            up,
+            pooling_color(),
+            pooling_shape(),
+            tooltip=["label", "pooling", *_numbers("icc", value)],
+        )
     )
     values = "; ".join(
-        f"{label} " + ", ".join(f"{v:.3f} under {p}" for v, p in zip(
-            part[value], part["pooling"], strict=True))
+        f"{label} "
+        + ", ".join(f"{v:.3f} under {p}" for v, p in zip(part[value], part["pooling"], strict=True))
         for label, part in marked.sort_values("icc").groupby("label", sort=False)
     )
     return alt.layer(curves, points, *_curve_names(frame, value)).properties(
