@@ -67,7 +67,7 @@ def test_densities_have_a_panel_per_effect_and_integrate_to_one(table):
 
 def test_densities_mark_the_fixed_effect_and_tell_the_spread(table):
     spec = charts.effect_densities(table).charts[1].to_dict()
-    assert [layer["mark"]["type"] for layer in spec["layer"]] == ["area", "rule"]
+    assert [layer["mark"]["type"] for layer in spec["layer"]] == ["area", "line", "rule"]
     slopes = table[table["effect"] == "occasion"]
     rule = next(
         frame
