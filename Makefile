@@ -13,9 +13,12 @@ export JUPYTER_PATH :=
 book: $(VENV)/installed extensions/node_modules/.package-lock.json html
 
 # Every page is read anew, so no warning of an earlier build is forgotten; executed cells are cached.
+# A build that fails leaves the site of the last good one in place.
 html:
-	rm -rf _build/html
-	$(BIN)/jupyter-book build . --all -W -n --keep-going
+	@rm -rf _build/previous && if [ -d _build/html ]; then mv _build/html _build/previous; fi
+	$(BIN)/jupyter-book build . --all -W -n --keep-going || \
+		{ rm -rf _build/html; mv _build/previous _build/html 2>/dev/null; exit 1; }
+	@rm -rf _build/previous
 
 test: book $(VENV)/installed-tests browser
 	$(BIN)/ruff check .

@@ -269,6 +269,16 @@ def test_a_warning_fails_every_build_not_only_the_first(book):
     assert book.build()[0] != 0
 
 
+def test_a_failed_build_leaves_the_last_good_site(book):
+    book.add_text("A sentence that stays.")
+    assert book.build()[0] == 0
+    good = (book.site / "chapters" / "small.html").read_text(encoding="utf-8")
+    dangling_cross_reference(book)
+    assert book.build()[0] != 0
+    assert (book.site / "chapters" / "small.html").read_text(encoding="utf-8") == good
+    assert "A sentence that stays." in good
+
+
 def test_only_what_changed_is_executed(book):
     book.add_text("A sentence more.")
     assert re.search(r"chapters/small +unchanged, not executed", book.build()[1])

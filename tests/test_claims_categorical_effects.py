@@ -114,6 +114,15 @@ def test_cells_take_next_to_nothing(models):
     assert share[SCHOOL] == pytest.approx(0.24, abs=0.005)
 
 
+def test_residual_share_differs_between_two_notations_of_one_model(models):
+    share = {
+        name: variance_components(models[name])["var_prop"].iloc[-1]
+        for name in ("model 1", "model 2")
+    }
+    assert share["model 1"] > share["model 2"] + 0.1
+    assert models["model 1"].sigma == pytest.approx(models["model 2"].sigma, abs=1e-5)
+
+
 def test_free_models_are_less_certain_of_high(models):
     tables = {name: fixed_effects(fit).set_index("term") for name, fit in models.items()}
     for free in ("model 1", "model 2"):

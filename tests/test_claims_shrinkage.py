@@ -9,10 +9,12 @@ from scipy import stats
 
 from helpers import (
     SCENARIOS,
+    DataError,
     charts,
     create_data,
     estimation_errors,
     fit_mixed,
+    fit_pooled,
     random_effects,
     shrinkage,
     summarize_fits,
@@ -131,6 +133,20 @@ def test_singletons_inform_the_intercept_and_hardly_the_slope():
     prior = variance_components(fit).set_index("effect")["sd"]
     assert single["Intercept"] < 0.9 * prior["Intercept"]
     assert single["x"] > 0.97 * prior["x"]
+
+
+def test_what_one_or_two_rows_per_cluster_allow():
+    data = create_data()
+    rows = {n: data[data.groupby("cluster").cumcount() < n] for n in (1, 2)}
+    for n, formula in [(1, "y ~ x + (1 | cluster)"), (2, FORMULA)]:
+        with pytest.raises(DataError, match="cannot be told from the residuals"):
+            fit_mixed(formula, rows[n])
+    assert not fit_mixed("y ~ x + (1 | cluster)", rows[2]).singular
+
+
+def test_pooled_line_is_near_the_fixed_effects(fits):
+    pooled = fit_pooled("y ~ x", create_data()).fixed
+    assert np.abs(pooled - fits["baseline"].fixed).max() < 0.02
 
 
 def test_two_clusters_with_one_slope_question():
