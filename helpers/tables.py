@@ -257,10 +257,10 @@ def shrinkage(fit: MixedFit) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        group, n, effect, complete_pooling, no_pooling, partial_pooling, distance,
+        group, n, effect, complete_pooling, no_pooling, partial_pooling, moved,
         shrinkage_factor: one row per cluster and effect. ``complete_pooling`` is the mixed
         model's fixed effect; ``no_pooling`` the cluster's own least-squares estimate, other
-        fixed effects held at theirs, missing where the cluster cannot support one; ``distance``
+        fixed effects held at theirs, missing where the cluster cannot support one; ``moved``
         is ``partial_pooling - no_pooling``. ``shrinkage_factor`` is 1 for an estimate that
         moves all the way, 0 for one that stays.
 
@@ -310,7 +310,7 @@ def shrinkage(fit: MixedFit) -> pd.DataFrame:
     )
     kept = np.diagonal(fit.solution.shrinkage, axis1=1, axis2=2).ravel()
     return table.assign(
-        distance=table["partial_pooling"] - table["no_pooling"], shrinkage_factor=1 - kept
+        moved=table["partial_pooling"] - table["no_pooling"], shrinkage_factor=1 - kept
     )
 
 

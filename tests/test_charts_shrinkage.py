@@ -93,8 +93,8 @@ def test_estimator_errors_counts_wins():
 def test_moved_against_reports_the_correlation(table):
     slopes = table[table["effect"] == "x"]
     slopes = slopes.assign(deviation=slopes["no_pooling"] - slopes["complete_pooling"])
-    spec = charts.moved_against(slopes, "deviation", "distance", title="t").to_dict()
-    expected = slopes["deviation"].corr(slopes["distance"])
+    spec = charts.moved_against(slopes, "deviation", "moved", title="t").to_dict()
+    expected = slopes["deviation"].corr(slopes["moved"])
     assert f"correlation {expected:.2f}" in spec["description"]
 
 

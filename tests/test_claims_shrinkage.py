@@ -59,7 +59,7 @@ def test_baseline_pulls_slopes_more_than_intercepts(overview):
 def test_far_slopes_move_far(fits):
     slopes = shrinkage(fits["baseline"]).query("effect == 'x'")
     deviation = slopes["no_pooling"] - slopes["complete_pooling"]
-    assert -1 < deviation.corr(slopes["distance"]) < -0.95
+    assert -1 < deviation.corr(slopes["moved"]) < -0.95
 
 
 def test_small_clusters_give_up_more(fits):

@@ -50,7 +50,7 @@ def pupils(fit_of):
         (random_effects, "group_var effect group value se lower_2.5 upper_97.5"),
         (
             shrinkage,
-            "group n effect complete_pooling no_pooling partial_pooling distance shrinkage_factor",
+            "group n effect complete_pooling no_pooling partial_pooling moved shrinkage_factor",
         ),
         (coefficients, "cluster Intercept x"),
         (random_effect_correlations, "Intercept x"),
@@ -154,7 +154,7 @@ def test_shrinkage_holds_the_other_tables(baseline, data_of):
     for effect, rows in table.groupby("effect"):
         assert (rows["complete_pooling"] == baseline.fixed[effect]).all()
     np.testing.assert_allclose(
-        table["distance"], table["partial_pooling"] - table["no_pooling"], rtol=1e-12
+        table["moved"], table["partial_pooling"] - table["no_pooling"], rtol=1e-12
     )
     assert table.drop_duplicates("group")["n"].sum() == 1000
 
@@ -222,7 +222,7 @@ def test_clusters_too_small_for_an_own_estimate_have_none(data_of):
     small = data[(data["cluster"] > 1) | (data.groupby("cluster").cumcount() < 1)]
     table = shrinkage(fit_mixed(SLOPES, small)).query("group == 1")
     assert table["no_pooling"].isna().all()
-    assert table["distance"].isna().all()
+    assert table["moved"].isna().all()
     assert table["partial_pooling"].notna().all()
     assert table["n"].tolist() == [1, 1]
 

@@ -148,7 +148,7 @@ def moved_against(table: pd.DataFrame, horizontal: str, vertical: str, *, title:
         One effect of a table made by ``shrinkage``, with a column ``deviation`` (own estimate
         minus fixed effect) if that is asked for.
     horizontal, vertical : str
-        Columns: ``deviation`` or ``n``; ``distance`` or ``shrinkage_factor``.
+        Columns: ``deviation`` or ``n``; ``moved`` or ``shrinkage_factor``.
     title : str
         Title of the panel.
 
@@ -159,7 +159,7 @@ def moved_against(table: pd.DataFrame, horizontal: str, vertical: str, *, title:
     names = {
         "deviation": "own estimate minus fixed effect",
         "n": "observations in the cluster",
-        "distance": "distance moved",
+        "moved": "distance moved",
         "shrinkage_factor": "shrinkage factor",
     }
     correlation = table[horizontal].corr(table[vertical])
