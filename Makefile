@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 # Chapters run in the kernel of this environment, whatever kernels the user has installed.
 export JUPYTER_PREFER_ENV_PATH := 1
 export JUPYTER_PATH :=
+# The matrices are small: threads of the linear algebra library would only wait for each other.
+export OPENBLAS_NUM_THREADS := 1
 
 .PHONY: book html test browser serve requirements clean
 
