@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 PORT ?= 8000
+export CHROMIUM ?= chromium
 BIN := $(VENV)/bin
 
 # Chapters run in the kernel of this environment, whatever kernels the user has installed.
@@ -22,15 +23,15 @@ html:
 		{ rm -rf _build/html; mv _build/previous _build/html 2>/dev/null; exit 1; }
 	@rm -rf _build/previous
 
-test: book $(VENV)/installed-tests browser
+test: browser book $(VENV)/installed-tests
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest
 
 serve:
-	$(BIN)/python -m http.server --directory _build/html $(PORT)
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
 
 browser:
-	@command -v chromium >/dev/null || sh tests/install_browser.sh
+	@command -v $(CHROMIUM) >/dev/null || sh tests/install_browser.sh
 
 requirements: $(VENV)/installed
 	$(BIN)/python -m pip install uv
@@ -45,6 +46,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork
 	--custom-compile-command "make requirements"
 
 $(VENV)/installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make book PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -r requirements.txt
 	$(BIN)/python -m pip install --no-deps --no-build-isolation -e .

@@ -22,6 +22,8 @@ FOUNDATIONS = ("helpers/**/*", "data/**/*", "requirements.txt")
 
 def setup(app):
     """Connect to Sphinx."""
+    # Kernels inherit it: charts become figures of the page, not outputs of JupyterLab.
+    os.environ["BORROWING_STRENGTH_BUILD"] = "1"
     app.connect("config-inited", choose_cache)
     app.connect("build-finished", report_times)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

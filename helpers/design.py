@@ -126,6 +126,7 @@ def fixed_design(formula: str, data: pd.DataFrame) -> FixedDesign:
     ['Intercept', 'x']
     """
     check_columns(data, column_names(formula))
+    _check_predictor_types(data, column_names(formula))
     response, matrix = _evaluate(patsy.dmatrices, formula, data)
     _check_response(response, formula, data)
     information = matrix.design_info
@@ -162,6 +163,8 @@ def random_design(terms: Formula, data: pd.DataFrame) -> RandomDesign:
     array([2, 2])
     """
     check_columns(data, terms.variables)
+    for term in _plain(terms):
+        _check_predictor_types(data, column_names(term.effects))
     clusters, labels = number_clusters(data, terms.group)
     if len(labels) < 2:
         raise DataError(
@@ -251,6 +254,9 @@ def check_columns(data: pd.DataFrame, names: Iterable[str]) -> None:
             f"data has no column {', '.join(map(repr, unknown))}; "
             f"it has {', '.join(map(str, data.columns))}. Check the spelling."
         )
+    repeated = [name for name in names if list(data.columns).count(name) > 1]
+    if repeated:
+        raise DataError(f"data has several columns named {repeated[0]!r}. Rename or drop one.")
     if data.empty:
         raise DataError("data has no rows.")
     missing = {name: int(count) for name, count in data[names].isna().sum().items() if count}
@@ -308,6 +314,16 @@ def _rows(information, data, columns) -> np.ndarray:
         return np.asarray(patsy.build_design_matrices([information], rows, NA_action="raise")[0])
     except patsy.PatsyError as error:
         raise DataError(f"these rows do not fit the model: {error.message}") from error
+
+
+def _check_predictor_types(data, names) -> None:
+    """Refuse what patsy would read as categories without a word."""
+    for name in names:
+        kind = pd.api.types.infer_dtype(data[name])
+        if pd.api.types.is_object_dtype(data[name]) and kind in ("integer", "floating", "decimal"):
+            raise DataError(f"{name!r} holds numbers as objects. Convert it with pd.to_numeric.")
+        if kind.startswith(("datetime", "timedelta", "date", "period")):
+            raise DataError(f"{name!r} holds dates. Turn them into numbers, such as days.")
 
 
 def _check_response(response, formula, data) -> None:

@@ -410,7 +410,7 @@ def least_squares_by_cluster(matrix, response, clusters) -> np.ndarray:
 
 def _refuse_random_effects(formula, function) -> None:
     if not isinstance(formula, str):
-        raise TypeError(f"formula must be a string like 'y ~ x', not {formula!r}.")
+        raise TypeError(f"formula must be a string like 'y ~ x', not {type(formula).__name__}.")
     if "|" in formula or "~" not in formula:
         raise FormulaError(f"{function} takes a formula like 'y ~ x', not {formula!r}.")
 

@@ -194,7 +194,9 @@ def parse(formula: str) -> Formula:
 
 def _split_formula(formula: str) -> tuple[str, list[str]]:
     if not isinstance(formula, str):
-        raise TypeError(f"formula must be a string like 'y ~ x + (x | g)', not {formula!r}.")
+        raise TypeError(
+            f"formula must be a string like 'y ~ x + (x | g)', not {type(formula).__name__}."
+        )
     response, tilde, right = formula.partition("~")
     if not tilde or not response.strip() or not right.strip():
         raise FormulaError(

@@ -409,6 +409,7 @@ def summarize_fits(fits: Mapping[str, MixedFit]) -> pd.DataFrame:
     >>> print(summarize_fits(fits).round(2).loc["baseline", "sd x"])
     0.24
     """
+    _require_fits(fits)
     return pd.DataFrame({name: _estimates(fit) for name, fit in fits.items()}).T
 
 
@@ -525,10 +526,7 @@ def compare_models(fits: Mapping[str, MixedFit]) -> pd.DataFrame:
     >>> print(compare_models(fits)["model"].tolist())
     ['(x|cluster)', '(1|cluster)']
     """
-    if not isinstance(fits, Mapping):
-        raise TypeError(f"fits must be a dict {{name: fit, ...}}, not {type(fits).__name__}.")
-    for fit in fits.values():
-        _require(fit, MixedFit)
+    _require_fits(fits)
     _refuse_incomparable(fits)
     table = pd.DataFrame(
         {
@@ -783,6 +781,13 @@ def _require(fit, kind) -> None:
     if not isinstance(fit, kind):
         wanted = "fit_mixed" if kind is MixedFit else "fit_mixed or fit_pooled"
         raise TypeError(f"expected a fit made by {wanted}, not {type(fit).__name__}.")
+
+
+def _require_fits(fits) -> None:
+    if not isinstance(fits, Mapping):
+        raise TypeError(f"fits must be a dict {{name: fit, ...}}, not {type(fits).__name__}.")
+    for fit in fits.values():
+        _require(fit, MixedFit)
 
 
 def _interval(value, se, degrees_of_freedom) -> dict:

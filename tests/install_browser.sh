@@ -5,6 +5,7 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     apt-get update -qq
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium
 else
-    echo "make test: no program 'chromium' found. Install it: sudo apt-get install chromium" >&2
+    echo "make test: no program '$CHROMIUM' found. Install it (Debian: sudo apt-get install chromium)," >&2
+    echo "or name yours: make test CHROMIUM=google-chrome" >&2
     exit 1
 fi

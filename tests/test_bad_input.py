@@ -24,6 +24,7 @@ from helpers import (
     random_effects,
     reparameterize,
     shrinkage,
+    summarize_fits,
     summarize_model,
     true_coefficients,
     variance_components,
@@ -276,6 +277,32 @@ MISUSES = {
     "summarize_model: pooled": (lambda: summarize_model(pooled()), TypeError, "fit_mixed"),
     "shrinkage: nested": (lambda: shrinkage(nested()), ValueError, "nested term"),
     "compare_models: a list": (lambda: compare_models([slopes()]), TypeError, "must be a dict"),
+    "summarize_fits: a list": (lambda: summarize_fits([slopes()]), TypeError, "must be a dict"),
+    "fit_mixed: two columns of one name": (
+        lambda: fit_mixed(SLOPES, pd.concat([frame(), frame()[["x"]]], axis=1)),
+        ValueError,
+        "several columns named 'x'",
+    ),
+    "fit_mixed: numbers as objects": (
+        lambda: fit_mixed(SLOPES, frame(x=frame()["x"].astype(object))),
+        ValueError,
+        "pd.to_numeric",
+    ),
+    "fit_pooled: numbers as objects": (
+        lambda: fit_pooled("y ~ x", frame(x=frame()["x"].astype(object))),
+        ValueError,
+        "pd.to_numeric",
+    ),
+    "fit_mixed: dates": (
+        lambda: fit_mixed(SLOPES, frame(x=pd.Timestamp("2026-01-01"))),
+        ValueError,
+        "holds dates",
+    ),
+    "fit_mixed: arguments swapped": (
+        lambda: fit_mixed(frame(), SLOPES),
+        TypeError,
+        "must be a string like 'y ~ x + (x | g)', not DataFrame",
+    ),
     "compare_models: nothing": (lambda: compare_models({}), ValueError, "at least one"),
     "compare_models: pooled": (lambda: compare_models({"a": pooled()}), TypeError, "fit_mixed"),
     "compare_models: other data": (

@@ -8,7 +8,7 @@ import pytest
 
 from helpers import charts, create_data, fit_mixed, shrinkage
 from helpers.charts.shrinkage import cluster_paths
-from helpers.charts.theme import page_html
+from helpers.charts.theme import BUILDS_THE_BOOK, page_html
 
 VIEW = {"Intercept": (-1.0, 3.0), "x": (-0.5, 1.5)}
 
@@ -107,19 +107,40 @@ def test_page_html_is_labelled_and_cannot_end_its_script_early():
     assert json.loads(inside) == spec
 
 
-def test_renderer_gives_the_page_a_figure_and_jupyter_a_spec(table):
+@pytest.fixture
+def building(monkeypatch):
+    monkeypatch.setenv(BUILDS_THE_BOOK, "1")
+
+
+@pytest.fixture
+def live(monkeypatch):
+    monkeypatch.delenv(BUILDS_THE_BOOK, raising=False)
+
+
+def test_the_page_gets_a_figure(table, building):
     chart = charts.shrinkage_paths(table, VIEW, title="baseline")
     bundle, _ = alt.renderers.get()(chart.to_dict())
     assert bundle["text/html"].startswith('<figure class="vega-chart" role="img"')
-    assert any(mime.startswith("application/vnd.vegalite.v6") for mime in bundle)
     assert bundle["text/plain"].startswith("Scatter plot")
+    assert len(bundle) == 2
 
 
-def test_chart_grid_reflows_on_the_page_and_concatenates_in_jupyter(table):
+def test_jupyterlab_gets_a_chart_and_no_html_it_would_prefer(table, live):
+    chart = charts.shrinkage_paths(table, VIEW, title="baseline")
+    bundle, _ = alt.renderers.get()(chart.to_dict())
+    assert bundle["application/vnd.vegalite.v5+json"]["title"] == "baseline"
+    assert "text/html" not in bundle
+
+
+def test_chart_grid_reflows_on_the_page(table, building):
+    bundle, _ = charts.cluster_lines(create_data(), table, clusters=[42, 67])._repr_mimebundle_()
+    assert bundle["text/html"].count("<figure") == 2
+
+
+def test_chart_grid_concatenates_in_jupyterlab(table, live):
     grid = charts.cluster_lines(create_data(), table, clusters=[42, 67, 22])
     bundle, _ = grid._repr_mimebundle_()
-    assert bundle["text/html"].count("<figure") == 3
-    spec = next(value for mime, value in bundle.items() if "vegalite" in mime)
+    spec = bundle["application/vnd.vegalite.v5+json"]
     assert len(spec["concat"]) == 3 and spec["columns"] == 2
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html
 import json
+import os
 
 import altair as alt
 
@@ -29,6 +30,10 @@ POOLING_COLUMNS = {
     "partial_pooling": "partial pooling",
 }
 QUIET = "#8a8a8a"
+# Set by the book's build; its kernels inherit it.
+BUILDS_THE_BOOK = "BORROWING_STRENGTH_BUILD"
+# JupyterLab draws Vega-Lite up to this version; it would prefer HTML, which only the page can draw.
+LIVE_MIME_TYPE = "application/vnd.vegalite.v5+json"
 HEIGHT = 320
 
 
@@ -104,10 +109,15 @@ def page_html(spec: dict) -> str:
     )
 
 
+def _bundle(chart: dict, page: str) -> dict:
+    """Give the built page its figure, JupyterLab the chart it draws itself."""
+    if BUILDS_THE_BOOK in os.environ:
+        return {"text/html": page, "text/plain": chart["description"]}
+    return {LIVE_MIME_TYPE: chart, "text/plain": chart["description"]}
+
+
 def _course_renderer(spec: dict, **metadata) -> tuple[dict, dict]:
-    """Give JupyterLab the chart it draws itself, and the page a figure element."""
-    mime_type = f"application/vnd.vegalite.v{alt.SCHEMA_VERSION.lstrip('v').split('.')[0]}+json"
-    return {mime_type: spec, "text/html": page_html(spec), "text/plain": spec["description"]}, {}
+    return _bundle(spec, page_html(spec)), {}
 
 
 class ChartGrid:
@@ -131,9 +141,8 @@ class ChartGrid:
         grid = alt.concat(*live, columns=self.columns).properties(
             description=" ".join(chart.to_dict()["description"] for chart in self.charts)
         )
-        bundle, metadata = _course_renderer(grid.to_dict())
         page = f'<div class="chart-grid" style="--columns:{self.columns}">{figures}</div>'
-        return {**bundle, "text/html": page}, metadata
+        return _bundle(grid.to_dict(), page), {}
 
 
 alt.renderers.register("course", _course_renderer)
