@@ -128,7 +128,8 @@ def test_the_page_gets_a_figure(table, building):
 def test_jupyterlab_gets_a_chart_and_no_html_it_would_prefer(table, live):
     chart = charts.shrinkage_paths(table, VIEW, title="baseline")
     bundle, _ = alt.renderers.get()(chart.to_dict())
-    assert bundle["application/vnd.vegalite.v5+json"]["title"] == "baseline"
+    spec = bundle["application/vnd.vegalite.v5+json"]
+    assert spec["title"] == "baseline" and spec["width"] == 600
     assert "text/html" not in bundle
 
 

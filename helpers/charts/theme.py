@@ -34,6 +34,7 @@ QUIET = "#8a8a8a"
 BUILDS_THE_BOOK = "BORROWING_STRENGTH_BUILD"
 # JupyterLab draws Vega-Lite up to this version; it would prefer HTML, which only the page can draw.
 LIVE_MIME_TYPE = "application/vnd.vegalite.v5+json"
+LIVE_WIDTH = 600
 HEIGHT = 320
 
 
@@ -113,7 +114,9 @@ def _bundle(chart: dict, page: str) -> dict:
     """Give the built page its figure, JupyterLab the chart it draws itself."""
     if BUILDS_THE_BOOK in os.environ:
         return {"text/html": page, "text/plain": chart["description"]}
-    return {LIVE_MIME_TYPE: chart, "text/plain": chart["description"]}
+    # An output cell of JupyterLab grows with its chart, so a chart that fills it never settles.
+    live = chart | {"width": LIVE_WIDTH} if chart.get("width") == "container" else chart
+    return {LIVE_MIME_TYPE: live, "text/plain": chart["description"]}
 
 
 def _course_renderer(spec: dict, **metadata) -> tuple[dict, dict]:
