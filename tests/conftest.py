@@ -1,16 +1,20 @@
 """Data and fits that several test modules share; each is computed once."""
 
 import json
+import os
+import shutil
 from functools import cache
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from playwright.sync_api import sync_playwright
 
 from helpers.fit import fit_mixed
 from helpers.simulate import create_data, treatment_clusters
 
 ROOT = Path(__file__).parents[1]
+CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
 def get_data(recipe):
@@ -51,3 +55,14 @@ def fit_of(lme4, data_of):
 def baseline(fit_of):
     """The course's first fit: y ~ x + (x | cluster) to create_data()."""
     return fit_of("baseline")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Start the Chromium of this machine, for the tests of one module."""
+    chromium = shutil.which(os.environ.get("CHROMIUM", "chromium"))
+    assert chromium, "the browser tests need chromium: run `make browser`"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()

@@ -10,10 +10,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 ALL_RAN = """() => [...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')]
     .every(prompt => /\\[\\d+\\]/.test(prompt.textContent))"""
 
@@ -59,25 +57,20 @@ def lab(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def notebook(lab):
+def notebook(lab, browser):
     """Open the chapter as a notebook and run all its cells."""
-    chromium = shutil.which(os.environ.get("CHROMIUM", "chromium"))
-    assert chromium, "the browser tests need chromium: run `make browser`"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1280, "height": 1500})
-        page.set_default_timeout(60_000)
-        page.goto(f"{lab}/lab")
-        page.locator(".jp-DirListing-item", has_text="shrinkage.md").click(button="right")
-        page.locator(".lm-Menu-itemLabel", has_text="Open With").hover()
-        page.locator(".lm-Menu-itemLabel").get_by_text("Notebook", exact=True).click()
-        page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']").first.wait_for()
-        page.locator(".lm-MenuBar-itemLabel").get_by_text("Run", exact=True).click()
-        page.locator(".lm-Menu-itemLabel").get_by_text("Run All Cells", exact=True).click()
-        page.wait_for_function(ALL_RAN, timeout=120_000)
-        page.wait_for_timeout(2000)
-        yield page
-        browser.close()
+    page = browser.new_page(viewport={"width": 1280, "height": 1500})
+    page.set_default_timeout(60_000)
+    page.goto(f"{lab}/lab")
+    page.locator(".jp-DirListing-item", has_text="shrinkage.md").click(button="right")
+    page.locator(".lm-Menu-itemLabel", has_text="Open With").hover()
+    page.locator(".lm-Menu-itemLabel").get_by_text("Notebook", exact=True).click()
+    page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']").first.wait_for()
+    page.locator(".lm-MenuBar-itemLabel").get_by_text("Run", exact=True).click()
+    page.locator(".lm-Menu-itemLabel").get_by_text("Run All Cells", exact=True).click()
+    page.wait_for_function(ALL_RAN, timeout=120_000)
+    page.wait_for_timeout(2000)
+    return page
 
 
 def test_no_cell_fails(notebook):
