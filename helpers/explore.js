@@ -1,0 +1,77 @@
+// A Vega-Lite chart whose signals follow the widget's traits of the same name.
+
+// The published page brings Vega along; elsewhere the kernel sends it.
+function vegaIsThere(model) {
+  if (window.vegaEmbed) return Promise.resolve();
+  return new Promise((resolve) => {
+    model.on("msg:custom", ({ vega }) => {
+      if (!window.vegaEmbed) new Function(vega + ";window.vegaEmbed ??= vegaEmbed")();
+      resolve();
+    });
+    model.send("vega");
+  });
+}
+
+// A binary trait is an array of 16-bit integers.
+function valueOf(model, name) {
+  const value = model.get(name);
+  if (!(value instanceof DataView)) return value;
+  return new Int16Array(value.buffer.slice(value.byteOffset, value.byteOffset + value.byteLength));
+}
+
+// Choosing a preset sets its controls; moving a control names the preset it now agrees with, if any.
+function linkPresets(model) {
+  const presets = model.get("presets");
+  const agrees = (preset) => Object.entries(preset).every(([name, at]) => model.get(name) === at);
+  model.on("change:preset", () => model.set(presets[model.get("preset")]));
+  model.on("change", () => {
+    model.set("preset", presets.findIndex((preset, at) => at > 0 && agrees(preset)));
+    model.save_changes();
+  });
+}
+
+// Screen readers get each control's name, and the value shown instead of its position.
+function nameControls(box) {
+  const set = (element, name, text) => {
+    if (element && element.getAttribute(name) !== text) element.setAttribute(name, text);
+  };
+  for (const control of box.querySelectorAll(".explore-controls > *")) {
+    const label = control.querySelector(".widget-label")?.textContent ?? "";
+    const handle = control.querySelector(".noUi-handle");
+    set(handle, "aria-label", label);
+    set(handle, "aria-valuetext", control.querySelector(".widget-readout")?.textContent ?? "");
+    if (control.matches(".widget-toggle-buttons")) {
+      set(control, "role", "group");
+      set(control, "aria-label", label);
+    }
+  }
+}
+
+async function render({ model, el }) {
+  await vegaIsThere(model);
+  // Only in the page does the chart have a width.
+  while (!el.isConnected) await new Promise(requestAnimationFrame);
+  const box = el.closest(".explore");
+  new MutationObserver(() => nameControls(box)).observe(box, { childList: true, subtree: true });
+  nameControls(box);
+
+  const followed = [];
+  const patch = (spec) => {
+    for (const signal of spec.signals) {
+      if (signal.update || model.get(signal.name) === undefined) continue;
+      signal.value = valueOf(model, signal.name);
+      followed.push(signal.name);
+    }
+    return spec;
+  };
+  const chart = el.appendChild(document.createElement("div"));
+  const options = { renderer: "svg", actions: false, patch };
+  const { view } = await vegaEmbed(chart, model.get("spec"), options);
+  for (const name of followed) {
+    model.on(`change:${name}`, () => view.signal(name, valueOf(model, name)).runAsync());
+  }
+  if (model.get("presets").length) linkPresets(model);
+  return () => view.finalize();
+}
+
+export default { render };
