@@ -25,7 +25,8 @@ function linkPresets(model) {
   const agrees = (preset) => Object.entries(preset).every(([name, at]) => model.get(name) === at);
   model.on("change:preset", () => model.set(presets[model.get("preset")]));
   model.on("change", () => {
-    model.set("preset", presets.findIndex((preset, at) => at > 0 && agrees(preset)));
+    const agreeing = presets.findIndex((preset, at) => at > 0 && agrees(preset));
+    model.set("preset", Math.max(agreeing, 0));
     model.save_changes();
   });
 }
@@ -70,8 +71,11 @@ async function render({ model, el }) {
   for (const name of followed) {
     model.on(`change:${name}`, () => view.signal(name, valueOf(model, name)).runAsync());
   }
-  if (model.get("presets").length) linkPresets(model);
   return () => view.finalize();
 }
 
-export default { render };
+function initialize({ model }) {
+  if (model.get("presets").length) linkPresets(model);
+}
+
+export default { initialize, render };

@@ -32,8 +32,8 @@ import pandas as pd
 import pooch
 import traitlets
 import vl_convert
-from IPython.display import HTML, display
-from tqdm.auto import tqdm
+from IPython.display import HTML, clear_output, display
+from tqdm import tqdm
 
 HERE = Path(__file__).parent
 #: Largest size of the packed states of one explorer, in bytes.
@@ -339,6 +339,7 @@ def _evaluate(function, choices) -> dict[str, np.ndarray]:
         with np.load(cached) as stored:
             return dict(stored)
     frames = _in_parallel(function, combinations, first)
+    clear_output()  # the progress bar
     stacked = {name: np.stack([frame[name].to_numpy() for frame in frames]) for name in first}
     stacked = {
         name: values if values.dtype.kind in "biuf" else values.astype(str)

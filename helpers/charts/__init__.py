@@ -11,6 +11,7 @@ from helpers.charts.shrinkage import (
     count_outside,
     estimator_errors,
     moved_against,
+    shrinkage_explorer,
     shrinkage_paths,
 )
 from helpers.charts.slopes import (
@@ -38,6 +39,7 @@ __all__ = [
     "moved_against",
     "prediction_lines",
     "setting_densities",
+    "shrinkage_explorer",
     "shrinkage_paths",
     "student_paths",
     "weight_curves",

@@ -214,7 +214,9 @@ def _path_tooltip() -> list:
         "partial_x": "shrunken slope",
     }
     return [
-        alt.Tooltip(field, title=title, **({"format": ".2f"} if "_" in field else {}))
+        alt.Tooltip(f"{field}:Q", title=title, format=".2f")
+        if "_" in field
+        else alt.Tooltip(f"{field}:N", title=title)
         for field, title in names.items()
     ]
 
@@ -309,3 +311,92 @@ def _error_panel(part, effect) -> alt.LayerChart:
             f"partial pooling; partial pooling is best in {times} of {len(order)} scenarios."
         ),
     )
+
+
+def shrinkage_explorer() -> alt.LayerChart:
+    """Paths of all clusters for :func:`helpers.explore.explore`, which brings the rows.
+
+    Returns
+    -------
+    altair.LayerChart
+        Fields and parameters are the columns of :func:`helpers.explorers.shrinkage_sample`. The
+        parameter ``pooling`` (0 to 100) says how far along its path each filled point stands,
+        ``ellipse`` (0, 1, 2) whether none, 68 % or 95 % of the random effects are encircled.
+    """
+    share = "pooling / 100"
+    # 101 points of the unit circle from 100 rows would need a row more: the last one closes it.
+    angle = "(datum.group - 1) * 2 * PI / 99"
+    radius = "[0, 1.51, 2.448][ellipse]"
+    clusters = (
+        alt.Chart()
+        .transform_calculate(
+            at_Intercept=f"datum.no_Intercept + {share}*(datum.partial_Intercept-datum.no_Intercept)",
+            at_x=f"datum.no_x + {share} * (datum.partial_x - datum.no_x)",
+        )
+        .encode(
+            alt.X("no_Intercept:Q", title="intercept", scale=_limits((-2, 4))),
+            alt.Y("no_x:Q", title="slope of x", scale=_limits((-2.5, 3.5))),
+            tooltip=_path_tooltip(),
+        )
+    )
+    size = alt.Size("n:Q", scale=_SIZES, legend=None)
+    ellipse = (
+        alt.Chart()
+        .transform_calculate(
+            ellipse_Intercept=f"fixed_Intercept + {radius} * sd_Intercept * cos({angle})",
+            ellipse_x=(
+                f"fixed_x + {radius} * sd_x * (correlation * cos({angle}) + "
+                f"sqrt(max(0, 1 - correlation * correlation)) * sin({angle}))"
+            ),
+        )
+        .mark_line(clip=True, strokeDash=[4, 3], strokeWidth=1.5, stroke="currentColor")
+        .encode(
+            x="ellipse_Intercept:Q",
+            y="ellipse_x:Q",
+            order="group:Q",
+            opacity=alt.condition("ellipse > 0", alt.value(0.8), alt.value(0)),
+        )
+    )
+    fixed = (
+        alt.Chart()
+        .transform_filter("datum.group == 1")
+        .transform_calculate(pooling="'complete pooling'")
+        .mark_point(shape="diamond", filled=True, size=170, opacity=1)
+        .encode(x="fixed_Intercept:Q", y="fixed_x:Q", color=pooling_color())
+    )
+    return (
+        alt.layer(
+            clusters.mark_rule(clip=True, opacity=0.35).encode(x2="at_Intercept", y2="at_x"),
+            _end_points(clusters, "no pooling", filled=False).encode(size=size),
+            _end_points(clusters, "partial pooling", filled=True).encode(
+                x="at_Intercept:Q", y="at_x:Q", size=size
+            ),
+            ellipse,
+            fixed,
+        )
+        .add_params(alt.param(name="pooling", value=100), alt.param(name="ellipse", value=0))
+        .properties(
+            width="container",
+            height=380,
+            title=alt.Title(
+                text=alt.expr(
+                    "['Shrinkage: intercepts ' + format(shrinkage_Intercept, '.0%') + "
+                    "', slopes ' + format(shrinkage_x, '.0%'), "
+                    "'Estimated sds: intercepts ' + format(sd_Intercept, '.2f') + ', slopes ' + "
+                    "format(sd_x, '.2f') + ', residual ' + format(sd_residual, '.2f'), "
+                    "'Correlation of intercepts and slopes: ' + format(correlation, '.2f')]"
+                ),
+                fontWeight="normal",
+                fontSize=13,
+            ),
+            description=(
+                "Scatter plot of 100 clusters as paths from their own least-squares intercept and "
+                "slope to the mixed model's, with the fixed effects as a diamond. The controls "
+                "above choose the data; the title tells the estimates."
+            ),
+        )
+    )
+
+
+# The same size means the same number of rows in every setting.
+_SIZES = alt.Scale(type="sqrt", domain=[0, 100], range=[8, 110], clamp=True)
