@@ -26,6 +26,7 @@ SCRIPTS = {
     "widgets.js": HERE / "widgets.js",
     "embed-amd.js": MANAGER,
     "anywidget.js": ANYWIDGET,
+    **{font.name: font for font in MANAGER.parent.glob("*.woff2")},
 }
 WIDGET_SCRIPTS = ("require.js", "widgets.js", "embed-amd.js")
 

@@ -259,7 +259,7 @@ def _quantise(values):
 def _control(name, values):
     if not name.isidentifier() or name in _RESERVED:
         raise TypeError(f"a control cannot be named {name!r}; these names are taken: {_RESERVED}.")
-    label = {"description": name.replace("_", " "), "style": {"description_width": "initial"}}
+    label = {"description": name.replace("_", " ")}
     if _is_range(values):
         return widgets.IntSlider(min=values[0], max=values[1], **label)
     options = list(values.items()) if isinstance(values, Mapping) else values
@@ -454,9 +454,18 @@ def _live_spec(chart, columns, n_rows, grid) -> dict:
         if not column.by_row
     ]
     look_up = [{"calculate": c.expression(n_rows), "as": c.name} for c in columns]
-    spec = chart.to_dict()
+    spec = _bare_spec(chart)
     data = {"sequence": {"start": 0, "stop": n_rows, "as": "row"}}
     return _with(spec, parameters, data, look_up)
+
+
+def _bare_spec(chart) -> dict:
+    """Specification without the placeholder that Altair puts where a layer has no data."""
+    spec = chart.to_dict()
+    for layer in spec.get("layer", []):
+        if layer.get("data") == {"name": "empty"}:
+            del layer["data"]
+    return spec
 
 
 def _with(spec, parameters, data, transforms) -> dict:
@@ -483,7 +492,6 @@ def _preset_control(presets, made, widget):
         options=["your own settings", *presets],
         index=widget.preset,
         description="preset",
-        style={"description_width": "initial"},
     )
     widgets.jslink((control, "index"), (widget, "preset"))
     return control
@@ -498,8 +506,8 @@ def _players(made) -> list:
     for control in made.values():
         if isinstance(control, widgets.IntSlider):
             step = max(1, (control.max - control.min) // 50)
-            player = widgets.Play(min=control.min, max=control.max, step=step, interval=40)
-            player.value = control.value
+            ends = {"min": control.min, "max": control.max, "value": control.value}
+            player = widgets.Play(**ends, step=step, interval=40, show_repeat=False)
             widgets.jslink((player, "value"), (control, "value"))
             players.append(player)
     return players
@@ -512,7 +520,7 @@ def _static_figure(chart, frame, columns, signals) -> str:
         for column in columns
         if not column.by_row
     ]
-    spec = chart.to_dict()
+    spec = _bare_spec(chart)
     for parameter in spec.get("params", []):
         parameter["value"] = signals.get(parameter["name"], parameter.get("value"))
     spec = _with(spec, parameters, {"values": frame.to_dict("records")}, [])

@@ -383,8 +383,8 @@ def shrinkage_explorer() -> alt.LayerChart:
                     "['Shrinkage: intercepts ' + format(shrinkage_Intercept, '.0%') + "
                     "', slopes ' + format(shrinkage_x, '.0%'), "
                     "'Estimated sds: intercepts ' + format(sd_Intercept, '.2f') + ', slopes ' + "
-                    "format(sd_x, '.2f') + ', residual ' + format(sd_residual, '.2f'), "
-                    "'Correlation of intercepts and slopes: ' + format(correlation, '.2f')]"
+                    "format(sd_x, '.2f') + ',', 'residual ' + format(sd_residual, '.2f') + "
+                    "'; correlation ' + format(correlation, '.2f')]"
                 ),
                 fontWeight="normal",
                 fontSize=13,
