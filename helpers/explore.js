@@ -31,19 +31,26 @@ function linkPresets(model) {
   });
 }
 
-// Screen readers get each control's name, and the value shown instead of its position.
+// Screen readers get each control's name and state, and the value shown instead of its position.
 function nameControls(box) {
   const set = (element, name, text) => {
     if (element && element.getAttribute(name) !== text) element.setAttribute(name, text);
   };
+  let label = "";
   for (const control of box.querySelectorAll(".explore-controls > *")) {
-    const label = control.querySelector(".widget-label")?.textContent ?? "";
+    // A play button follows the control it plays and has no label of its own.
+    label = control.querySelector(".widget-label")?.textContent ?? label;
     const handle = control.querySelector(".noUi-handle");
     set(handle, "aria-label", label);
     set(handle, "aria-valuetext", control.querySelector(".widget-readout")?.textContent ?? "");
-    if (control.matches(".widget-toggle-buttons")) {
-      set(control, "role", "group");
-      set(control, "aria-label", label);
+    for (const icon of control.querySelectorAll("i.fa")) {
+      set(icon.parentElement, "aria-label", `${icon.className.split("fa-")[1]} ${label}`);
+    }
+    if (!control.matches(".widget-toggle-buttons")) continue;
+    set(control, "role", "group");
+    set(control, "aria-label", label);
+    for (const button of control.querySelectorAll("button")) {
+      set(button, "aria-pressed", String(button.classList.contains("mod-active")));
     }
   }
 }
@@ -53,7 +60,8 @@ async function render({ model, el }) {
   // Only in the page does the chart have a width.
   while (!el.isConnected) await new Promise(requestAnimationFrame);
   const box = el.closest(".explore");
-  new MutationObserver(() => nameControls(box)).observe(box, { childList: true, subtree: true });
+  const changes = { childList: true, subtree: true, attributeFilter: ["class", "aria-valuetext"] };
+  new MutationObserver(() => nameControls(box)).observe(box, changes);
   nameControls(box);
 
   const followed = [];

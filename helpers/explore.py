@@ -32,6 +32,7 @@ import pandas as pd
 import pooch
 import traitlets
 import vl_convert
+from IPython import get_ipython
 from IPython.display import HTML, clear_output, display
 from tqdm import tqdm
 
@@ -129,7 +130,10 @@ class Explorer:
     def __init__(self, controls, chart, players, fallback):
         self.controls = controls
         self.chart = chart
-        panel = widgets.Box([*controls.values(), *players]).add_class("explore-controls")
+        rows = [
+            widget for name in controls for widget in (controls[name], players.get(name)) if widget
+        ]
+        panel = widgets.Box(rows).add_class("explore-controls")
         self._view = widgets.VBox([panel, chart]).add_class("explore")
         self._fallback = fallback
 
@@ -339,7 +343,8 @@ def _evaluate(function, choices) -> dict[str, np.ndarray]:
         with np.load(cached) as stored:
             return dict(stored)
     frames = _in_parallel(function, combinations, first)
-    clear_output()  # the progress bar
+    if get_ipython():
+        clear_output()  # of the progress bar
     stacked = {name: np.stack([frame[name].to_numpy() for frame in frames]) for name in first}
     stacked = {
         name: values if values.dtype.kind in "biuf" else values.astype(str)
@@ -355,7 +360,7 @@ def _evaluate(function, choices) -> dict[str, np.ndarray]:
 def _in_parallel(function, combinations, first) -> list:
     global _TASK
     _TASK = (function, combinations, first)
-    progress = {"total": len(combinations), "desc": "states", "file": sys.stdout, "leave": False}
+    progress = {"total": len(combinations), "desc": "states", "file": sys.stdout, "delay": 1}
     if "fork" not in multiprocessing.get_all_start_methods():
         return list(tqdm(map(_run, range(len(combinations))), **progress))
     with warnings.catch_warnings():
@@ -501,15 +506,15 @@ def _offers(made, name, value):
     return name in made and value in _choices(made[name])
 
 
-def _players(made) -> list:
-    players = []
-    for control in made.values():
+def _players(made) -> dict:
+    """Play buttons for the ranges; nothing moves before a reader presses one."""
+    players = {}
+    for name, control in made.items():
         if isinstance(control, widgets.IntSlider):
-            step = max(1, (control.max - control.min) // 50)
             ends = {"min": control.min, "max": control.max, "value": control.value}
-            player = widgets.Play(**ends, step=step, interval=40, show_repeat=False)
-            widgets.jslink((player, "value"), (control, "value"))
-            players.append(player)
+            step = max(1, (control.max - control.min) // 50)
+            players[name] = widgets.Play(**ends, step=step, interval=40, show_repeat=False)
+            widgets.jslink((players[name], "value"), (control, "value"))
     return players
 
 

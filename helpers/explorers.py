@@ -80,7 +80,7 @@ def shrinkage_sample(
     --------
     >>> shrinkage_sample()[["group", "n", "no_x", "partial_x", "sd_x"]].round(2).head(1)
        group   n  no_x  partial_x  sd_x
-    0      1  10  0.43       0.46  0.24
+    0      1  10  0.08       0.33  0.24
     """
     unequal = cluster_sizes == "unequal"
     data = create_data(

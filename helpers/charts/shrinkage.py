@@ -334,8 +334,8 @@ def shrinkage_explorer() -> alt.LayerChart:
             at_x=f"datum.no_x + {share} * (datum.partial_x - datum.no_x)",
         )
         .encode(
-            alt.X("no_Intercept:Q", title="intercept", scale=_limits((-2, 4))),
-            alt.Y("no_x:Q", title="slope of x", scale=_limits((-2.5, 3.5))),
+            alt.X("no_Intercept:Q", title="intercept", scale=_limits((-1.5, 3.5))),
+            alt.Y("no_x:Q", title="slope of x", scale=_limits((-2, 3))),
             tooltip=_path_tooltip(),
         )
     )
