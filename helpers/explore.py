@@ -381,7 +381,7 @@ def _run(position):
 
 
 def _checked(function, values, first) -> pd.DataFrame:
-    """Result of one combination, refused if it cannot be drawn like the first."""
+    """Return the result of one combination; refuse what cannot be drawn like the first."""
     called = f"{function.__name__}({', '.join(f'{k}={v!r}' for k, v in values.items())})"
     try:
         frame = function(**values)

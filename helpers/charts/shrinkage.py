@@ -324,14 +324,14 @@ def shrinkage_explorer() -> alt.LayerChart:
         ``ellipse`` (0, 1, 2) whether none, 68 % or 95 % of the random effects are encircled.
     """
     share = "pooling / 100"
-    # 101 points of the unit circle from 100 rows would need a row more: the last one closes it.
+    # The 100 rows serve as points of the circle too; the last one meets the first.
     angle = "(datum.group - 1) * 2 * PI / 99"
     radius = "[0, 1.51, 2.448][ellipse]"
     clusters = (
         alt.Chart()
         .transform_calculate(
-            at_Intercept=f"datum.no_Intercept + {share}*(datum.partial_Intercept-datum.no_Intercept)",
-            at_x=f"datum.no_x + {share} * (datum.partial_x - datum.no_x)",
+            at_Intercept=f"lerp([datum.no_Intercept, datum.partial_Intercept], {share})",
+            at_x=f"lerp([datum.no_x, datum.partial_x], {share})",
         )
         .encode(
             alt.X("no_Intercept:Q", title="intercept", scale=_limits((-1.5, 3.5))),
