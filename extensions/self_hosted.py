@@ -7,6 +7,7 @@ need it. MathJax is the exception in the second half: Sphinx itself knows which 
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import vl_convert
@@ -15,23 +16,36 @@ from sphinx.errors import ExtensionError
 HERE = Path(__file__).parent
 # One file with every TeX extension and all glyphs: nothing is fetched later, not even from disk.
 MATHJAX = HERE / "node_modules" / "mathjax" / "es5" / "tex-svg-full.js"
+REQUIRE = HERE / "node_modules" / "requirejs" / "require.js"
+MANAGER = HERE / "node_modules" / "@jupyter-widgets" / "html-manager" / "dist" / "embed-amd.js"
+ANYWIDGET = Path(sys.prefix, "share", "jupyter", "nbextensions", "anywidget", "index.js")
+SCRIPTS = {
+    "mathjax.js": MATHJAX,
+    "charts.js": HERE / "charts.js",
+    "require.js": REQUIRE,
+    "widgets.js": HERE / "widgets.js",
+    "embed-amd.js": MANAGER,
+    "anywidget.js": ANYWIDGET,
+    **{font.name: font for font in MANAGER.parent.glob("*.woff2")},
+}
+WIDGET_SCRIPTS = ("require.js", "widgets.js", "embed-amd.js")
 
 
 def setup(app):
     """Connect to Sphinx."""
     app.connect("builder-inited", write_scripts)
-    app.connect("html-page-context", add_chart_scripts)
+    app.connect("html-page-context", add_scripts)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
 def write_scripts(app):
     """Write the scripts into the site before its pages, whose links carry their checksums."""
-    if not MATHJAX.exists():
-        raise ExtensionError(f"{MATHJAX} is missing: run `make book`, which installs it")
     static = Path(app.outdir, "_static")
     static.mkdir(parents=True, exist_ok=True)
-    shutil.copy(MATHJAX, static / "mathjax.js")
-    shutil.copy(HERE / "charts.js", static / "charts.js")
+    for name, source in SCRIPTS.items():
+        if not source.exists():
+            raise ExtensionError(f"{source} is missing: run `make book`, which installs it")
+        shutil.copy(source, static / name)
     (static / "vega.js").write_text(vega_bundle(), encoding="utf-8")
 
 
@@ -41,8 +55,14 @@ def vega_bundle():
     return f"(function () {{\n{vl_convert.javascript_bundle()}\n}})();\n"
 
 
-def add_chart_scripts(app, pagename, templatename, context, doctree):
-    """Load the chart scripts on pages that hold a chart."""
-    if 'class="vega-chart"' in context.get("body", ""):
-        app.add_js_file("vega.js", loading_method="defer")
-        app.add_js_file("charts.js", loading_method="defer")
+def add_scripts(app, pagename, templatename, context, doctree):
+    """Load the scripts of charts and of controls on the pages that hold some."""
+    body = context.get("body", "")
+    has_charts = 'class="vega-chart"' in body
+    has_widgets = "application/vnd.jupyter.widget-view+json" in body
+    # Vega comes before require.js: after it, Vega would wait to be required.
+    scripts = ["vega.js"] * (has_charts or has_widgets)
+    scripts += ["charts.js"] * has_charts
+    scripts += WIDGET_SCRIPTS * has_widgets
+    for script in scripts:
+        app.add_js_file(script, loading_method="defer")

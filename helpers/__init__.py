@@ -2,6 +2,7 @@
 
 from helpers.datasets import data_note, load_gpa, load_pupils, load_sleepstudy
 from helpers.design import DataError
+from helpers.explore import ExploreError, explore
 from helpers.fit import ConvergenceError, fit_by_cluster, fit_mixed, fit_pooled
 from helpers.formula import FormulaError
 from helpers.prose import glue_numbers
@@ -38,6 +39,7 @@ __all__ = [
     "SCENARIOS",
     "ConvergenceError",
     "DataError",
+    "ExploreError",
     "FormulaError",
     "RRandom",
     "cluster_means",
@@ -48,6 +50,7 @@ __all__ = [
     "create_data",
     "data_note",
     "estimation_errors",
+    "explore",
     "fit_by_cluster",
     "fit_mixed",
     "fit_pooled",

@@ -197,3 +197,18 @@ def test_other_data_want_other_optimisers():
             vc_formula={"cell": "0 + C(ses)"},
         ).fit()
     assert -2 * default.llf > fit.criterion + 5
+
+
+def test_what_to_notice_in_the_explorer():
+    from helpers.explorers import shrinkage_sample
+
+    baseline = shrinkage_sample()
+    more_rows = shrinkage_sample(observations_per_cluster=100)
+    more_variance = shrinkage_sample(sd_of_slopes=1)
+    share = [frame["shrinkage_x"].iloc[0] for frame in (baseline, more_rows, more_variance)]
+    # "the two do nearly the same to the shrinkage and something else to the picture"
+    assert share[1] == pytest.approx(share[2], abs=0.03) and share[0] > 4 * max(share[1:])
+    assert more_rows["no_x"].std() < baseline["no_x"].std() < more_variance["no_x"].std()
+    # "the slopes' scatter is chance for the most part, and most of it is taken back"
+    alike = shrinkage_sample(observations_per_cluster=3, sd_of_intercepts=0.25)
+    assert alike["no_x"].var() > 10 * 0.25**2 and alike["shrinkage_x"].iloc[0] > 0.8

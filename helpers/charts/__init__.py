@@ -6,6 +6,14 @@ from helpers.charts.categorical import (
     level_profiles,
     matrix_heatmaps,
 )
+from helpers.charts.explorers import (
+    density_explorer,
+    line_explorer,
+    school_explorer,
+    shrinkage_explorer,
+    student_explorer,
+    weight_explorer,
+)
 from helpers.charts.shrinkage import (
     cluster_lines,
     count_outside,
@@ -28,17 +36,23 @@ __all__ = [
     "cluster_lines",
     "compare_predictions",
     "count_outside",
+    "density_explorer",
     "distance_lines",
     "effect_densities",
     "effect_intervals",
     "estimator_errors",
     "group_means",
     "level_profiles",
+    "line_explorer",
     "matrix_heatmaps",
     "moved_against",
     "prediction_lines",
+    "school_explorer",
     "setting_densities",
+    "shrinkage_explorer",
     "shrinkage_paths",
+    "student_explorer",
     "student_paths",
     "weight_curves",
+    "weight_explorer",
 ]

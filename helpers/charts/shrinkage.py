@@ -88,14 +88,14 @@ def shrinkage_paths(
     paths = alt.Chart(wide).encode(
         alt.X("no_Intercept:Q", title="intercept", scale=_limits(view["Intercept"])),
         alt.Y("no_x:Q", title="slope of x", scale=_limits(view["x"])),
-        tooltip=_path_tooltip(),
+        tooltip=path_tooltip(),
     )
     size = alt.Size("n:Q", title="observations", scale=alt.Scale(range=[10, 140]), legend=None)
     sized = {"size": size} if size_by_n else {}
     layers = [
         paths.mark_rule(clip=True, opacity=0.35).encode(x2="partial_Intercept", y2="partial_x"),
-        _end_points(paths, "no pooling", filled=False).encode(**sized),
-        _end_points(paths, "partial pooling", filled=True).encode(
+        end_points(paths, "no pooling", filled=False).encode(**sized),
+        end_points(paths, "partial pooling", filled=True).encode(
             x="partial_Intercept:Q", y="partial_x:Q", **sized
         ),
         _fixed_point(fixed),
@@ -204,7 +204,8 @@ def _limits(limits) -> alt.Scale:
     return alt.Scale(domain=list(limits), nice=False, zero=False)
 
 
-def _path_tooltip() -> list:
+def path_tooltip() -> list[alt.Tooltip]:
+    """Show a cluster's number, size and both of its estimates."""
     names = {
         "group": "cluster",
         "n": "observations",
@@ -214,12 +215,15 @@ def _path_tooltip() -> list:
         "partial_x": "shrunken slope",
     }
     return [
-        alt.Tooltip(field, title=title, **({"format": ".2f"} if "_" in field else {}))
+        alt.Tooltip(f"{field}:Q", title=title, format=".2f")
+        if "_" in field
+        else alt.Tooltip(f"{field}:N", title=title)
         for field, title in names.items()
     ]
 
 
-def _end_points(paths, pooling, *, filled) -> alt.Chart:
+def end_points(paths: alt.Chart, pooling: str, *, filled: bool) -> alt.Chart:
+    """Draw one end of each path in the colour of its pooling."""
     return (
         paths.mark_point(clip=True, filled=filled, size=40, opacity=0.8)
         .encode(color=pooling_color())

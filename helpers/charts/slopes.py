@@ -52,13 +52,12 @@ def student_paths(
             f"students is {dict(students)}; it must name one or more of the column 'student'"
             f"{f', where {unknown} do not occur' if unknown else ''}. Choose from that column."
         )
-    # One row per student keeps the page small: the browser unfolds it to paths.
-    wide = data.pivot(index="student", columns="occasion", values="gpa")
-    wide.columns = wide.columns.astype(str)
-    everybody = _everybody(wide)
+    everybody = all_paths(data)
     return ChartGrid(
         *(
-            _path_panel(everybody, data[data["student"] == student], word, len(wide))
+            _path_panel(
+                everybody, data[data["student"] == student], word, data["student"].nunique()
+            )
             for student, word in students.items()
         ),
         columns=columns,
@@ -171,7 +170,21 @@ def prediction_lines(table: pd.DataFrame, predictor: str, ends: tuple[float, flo
     )
 
 
-def _everybody(wide) -> alt.Chart:
+def all_paths(data: pd.DataFrame) -> alt.Chart:
+    """Draw the grades of all students faintly, behind a figure.
+
+    Parameters
+    ----------
+    data : DataFrame
+        student, occasion, gpa: one row per student and occasion.
+
+    Returns
+    -------
+    altair.Chart
+    """
+    # One row per student keeps the page small: the browser unfolds it to paths.
+    wide = data.pivot(index="student", columns="occasion", values="gpa")
+    wide.columns = wide.columns.astype(str)
     occasions = wide.columns.tolist()
     return (
         alt.Chart(wide.reset_index())

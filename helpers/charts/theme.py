@@ -65,12 +65,8 @@ def _by_pooling(values) -> alt.Scale:
 
 def _legend(options) -> alt.Legend:
     # "complete" for "complete pooling": the whole legend then fits on a phone.
-    return alt.Legend(
-        title="pooling:",
-        titleOrient="left",
-        labelExpr="replace(datum.label, ' pooling', '')",
-        **options,
-    )
+    usual = {"title": "pooling:", "labelExpr": "replace(datum.label, ' pooling', '')"}
+    return alt.Legend(titleOrient="left", **(usual | options))
 
 
 @alt.theme.register("course", enable=True)

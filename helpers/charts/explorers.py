@@ -1,0 +1,476 @@
+"""Charts of the explorers: without rows, which :func:`helpers.explore.explore` brings.
+
+Fields and parameters are the columns of the function of :mod:`helpers.explorers` that each chart
+is made for.
+"""
+
+from __future__ import annotations
+
+import altair as alt
+import pandas as pd
+
+from helpers.charts.shrinkage import end_points, path_tooltip
+from helpers.charts.slopes import all_paths
+from helpers.charts.theme import (
+    POOLING_COLOURS,
+    ChartGrid,
+    pooling_color,
+    pooling_dash,
+    pooling_shape,
+)
+
+# The same size means the same number of rows in every setting.
+SIZES = alt.Scale(type="sqrt", domain=[0, 100], range=[8, 110], clamp=True)
+STROKES = {"symbolType": "stroke", "symbolStrokeWidth": 2.5}
+#: What the three poolings count, in the words of the weights explorer.
+COUNTED = {
+    "complete pooling": "observations",
+    "no pooling": "clusters",
+    "partial pooling": "mixed model",
+}
+
+
+def shrinkage_explorer() -> alt.LayerChart:
+    """Paths of all clusters, for :func:`helpers.explorers.shrinkage_sample`.
+
+    Returns
+    -------
+    altair.LayerChart
+        The parameter ``pooling`` (0 to 100) says how far along its path each filled point stands,
+        ``ellipse`` (0, 1, 2) whether none, 68 % or 95 % of the random effects are encircled,
+        ``cluster`` which cluster is ringed and described (0: none).
+    """
+    share = "pooling / 100"
+    clusters = (
+        alt.Chart()
+        .transform_calculate(
+            at_Intercept=f"lerp([datum.no_Intercept, datum.partial_Intercept], {share})",
+            at_x=f"lerp([datum.no_x, datum.partial_x], {share})",
+        )
+        .encode(
+            alt.X("no_Intercept:Q", title="intercept", scale=_limits(-1.5, 3.5)).axis(tickCount=6),
+            alt.Y("no_x:Q", title="slope of x", scale=_limits(-2, 3)),
+            tooltip=path_tooltip(),
+        )
+    )
+    size = alt.Size("n:Q", scale=SIZES, legend=None)
+    here = {"x": "at_Intercept:Q", "y": "at_x:Q"}
+    ring = clusters.transform_filter("datum.group == cluster").encode(**here)
+    return (
+        alt.layer(
+            clusters.mark_rule(clip=True, opacity=0.35).encode(x2="at_Intercept", y2="at_x"),
+            end_points(clusters, "no pooling", filled=False).encode(size=size),
+            end_points(clusters, "partial pooling", filled=True).encode(size=size, **here),
+            _ellipse(),
+            _fixed_effects(),
+            ring.mark_point(clip=True, size=260, stroke="currentColor", strokeWidth=2.5, opacity=1),
+            _ringed_in_words(),
+        )
+        .add_params(
+            alt.param(name="pooling", value=100),
+            alt.param(name="ellipse", value=0),
+            alt.param(name="cluster", value=0),
+        )
+        .properties(
+            width="container",
+            height=400,
+            title=_words(
+                "['Shrinkage: intercepts ' + format(shrinkage_Intercept, '.0%') + "
+                "', slopes ' + format(shrinkage_x, '.0%'), "
+                "'Estimated sds: intercepts ' + format(sd_Intercept, '.2f') + ', slopes ' + "
+                "format(sd_x, '.2f') + ',', 'residual ' + format(sd_residual, '.2f') + "
+                "'; correlation ' + format(correlation, '.2f')]"
+            ),
+            description=(
+                "Scatter plot of 100 clusters as paths from their own least-squares intercept and "
+                "slope to the mixed model's, with the fixed effects as a diamond. The controls "
+                "above choose the data; the title tells the estimates."
+            ),
+        )
+    )
+
+
+def line_explorer(data: pd.DataFrame, *, predictor: str, response: str) -> alt.LayerChart:
+    """One cluster's observations and three lines, for :func:`helpers.explorers.own_lines`.
+
+    Parameters
+    ----------
+    data : DataFrame
+        All observations: they set the axes.
+    predictor, response : str
+        Its columns.
+
+    Returns
+    -------
+    altair.LayerChart
+    """
+    base = _observed_and_lines(data[predictor], data[response], predictor, response)
+    points = base.transform_filter("datum.kind == 'observation'").mark_circle(
+        color="currentColor", size=55, opacity=0.8
+    )
+    return alt.layer(_pooled_lines(base), points).properties(
+        width="container",
+        height=340,
+        title=_words("split(read_out, '|')"),
+        description=(
+            f"Scatter plot of one cluster's {response} against {predictor}, with the line of "
+            "complete, no and partial pooling. The slider above chooses the cluster; the title "
+            "tells its estimates."
+        ),
+    )
+
+
+def student_explorer(data: pd.DataFrame, *, lines: bool) -> alt.LayerChart:
+    """One student's grades before those of all, for the students' functions of the explorers.
+
+    Parameters
+    ----------
+    data : DataFrame
+        student, occasion, gpa: one row per student and occasion.
+    lines : bool
+        Whether the function brings the three lines too
+        (:func:`helpers.explorers.own_lines`; without, :func:`helpers.explorers.own_path`).
+
+    Returns
+    -------
+    altair.LayerChart
+    """
+    base = _observed_and_lines(data["occasion"], data["gpa"], "occasion", "gpa")
+    own = base.transform_filter("datum.kind == 'observation'").mark_line(
+        color="currentColor", strokeWidth=2, point={"color": "currentColor", "size": 45}
+    )
+    drawn = ", with the line of complete, no and partial pooling" if lines else ""
+    return alt.layer(all_paths(data), *([_pooled_lines(base)] if lines else []), own).properties(
+        width="container",
+        height=340,
+        title=_words("split(read_out, '|')"),
+        description=(
+            f"Line plot of one student's grades over six semesters{drawn}, before the faint paths "
+            f"of all {data['student'].nunique()} students. The slider above chooses the student; "
+            "the title tells the numbers."
+        ),
+    )
+
+
+def density_explorer(effects: dict[str, str]) -> ChartGrid:
+    """Densities of separate and mixed estimates, for :func:`helpers.explorers.paired_densities`.
+
+    Parameters
+    ----------
+    effects : dict of str to str
+        Effects and the titles of their panels.
+
+    Returns
+    -------
+    ChartGrid
+    """
+    return ChartGrid(*(_density_panel(effect, title) for effect, title in effects.items()))
+
+
+def school_explorer(data: pd.DataFrame) -> ChartGrid:
+    """One school's effects and means, for :func:`helpers.explorers.school_in_models`.
+
+    Parameters
+    ----------
+    data : DataFrame
+        primary_school_id, ses, achievement: the means of the cells set the axes.
+
+    Returns
+    -------
+    ChartGrid
+    """
+    cells = data.groupby(["primary_school_id", "ses"], observed=True)["achievement"].mean()
+    reach = (cells - cells.groupby("ses", observed=True).transform("mean")).abs().max()
+    return ChartGrid(_effect_panel(reach), _mean_panel((cells.min(), cells.max())))
+
+
+def weight_explorer() -> ChartGrid:
+    """Weights and means of clusters, for :func:`helpers.explorers.weights_at`.
+
+    Returns
+    -------
+    ChartGrid
+    """
+    return ChartGrid(_weight_panel(), _cluster_panel())
+
+
+def _limits(low, high) -> alt.Scale:
+    return alt.Scale(domain=[low, high], nice=False, zero=False)
+
+
+def _words(expression) -> alt.Title:
+    return alt.Title(text=alt.expr(expression), fontWeight="normal", fontSize=13)
+
+
+def _ellipse() -> alt.Chart:
+    # The 100 rows serve as points of the ellipse too; the last one meets the first.
+    angle = "(datum.group - 1) * 2 * PI / 99"
+    radius = "[0, 1.51, 2.448][ellipse]"
+    return (
+        alt.Chart()
+        .transform_calculate(
+            ellipse_Intercept=f"fixed_Intercept + {radius} * sd_Intercept * cos({angle})",
+            ellipse_x=(
+                f"fixed_x + {radius} * sd_x * (correlation * cos({angle}) + "
+                f"sqrt(max(0, 1 - correlation * correlation)) * sin({angle}))"
+            ),
+        )
+        .mark_line(clip=True, strokeDash=[4, 3], strokeWidth=1.5, stroke="currentColor")
+        .encode(
+            x="ellipse_Intercept:Q",
+            y="ellipse_x:Q",
+            order="group:Q",
+            opacity=alt.condition("ellipse > 0", alt.value(0.8), alt.value(0)),
+        )
+    )
+
+
+def _fixed_effects() -> alt.Chart:
+    return (
+        alt.Chart()
+        .transform_filter("datum.group == 1")
+        .transform_calculate(pooling="'complete pooling'")
+        .mark_point(shape="diamond", filled=True, size=170, opacity=1)
+        .encode(x="fixed_Intercept:Q", y="fixed_x:Q", color=pooling_color())
+    )
+
+
+def _ringed_in_words() -> alt.Chart:
+    def pair(which):
+        return f"format(datum.{which}_Intercept, '.2f') + ', ' + format(datum.{which}_x, '.2f')"
+
+    return (
+        alt.Chart()
+        .transform_filter("datum.group == cluster")
+        .transform_calculate(
+            words=(
+                "['cluster ' + datum.group + ', observations: ' + datum.n, "
+                f"'own intercept, slope: ' + {pair('no')}, "
+                f"'shrunken: ' + {pair('partial')}]"
+            )
+        )
+        .mark_text(align="left", baseline="top", lineHeight=15)
+        .encode(x=alt.value(8), y=alt.value(6), text="words:N")
+    )
+
+
+def _observed_and_lines(across, up, x_title, y_title) -> alt.Chart:
+    return (
+        alt.Chart()
+        .transform_calculate(pooling="datum.kind")
+        .encode(
+            alt.X("x:Q", title=x_title, scale=_limits(across.min(), across.max())).axis(
+                tickCount=6, format="~"
+            ),
+            alt.Y("y:Q", title=y_title, scale=_limits(up.min(), up.max())),
+            tooltip=[alt.Tooltip(f"{name}:Q", format=".2f") for name in "xy"],
+        )
+    )
+
+
+def _pooled_lines(base) -> alt.Chart:
+    return (
+        base.transform_filter("datum.kind != 'observation'")
+        .mark_line(clip=True, strokeWidth=3)
+        .encode(color=pooling_color(**STROKES), strokeDash=pooling_dash(**STROKES))
+    )
+
+
+def _density_panel(effect, title) -> alt.LayerChart:
+    densities = (
+        alt.Chart()
+        .transform_filter(f"datum.effect == '{effect}'")
+        .transform_calculate(pooling="datum.kind")
+        .encode(
+            alt.X("value:Q", title=title, scale=alt.Scale(zero=False, nice=False)).axis(
+                tickCount=5
+            ),
+            alt.Y("density:Q", title="density", stack=None),
+            pooling_color(**STROKES),
+        )
+    )
+    outlines = densities.mark_line(strokeWidth=2.5).encode(strokeDash=pooling_dash(**STROKES))
+    return alt.layer(densities.mark_area(fillOpacity=0.12), outlines).properties(
+        width="container",
+        height=220,
+        title=_words(f"split(read_out_{effect}, '|')"),
+        description=(
+            f"Density curves of the clusters' estimates of the {title}, without pooling and with "
+            "partial pooling, in the setting chosen above; the title tells the mean shrinkage."
+        ),
+    )
+
+
+def _effect_panel(reach) -> alt.LayerChart:
+    across = _limits(-reach, reach)
+    base = (
+        alt.Chart()
+        .transform_filter("datum.kind == 'effect'")
+        .encode(
+            alt.Y(
+                "label:N",
+                sort=None,
+                title=None,
+                axis=alt.Axis(minExtent=70, maxExtent=70, grid=False),
+            ),
+            tooltip=[
+                "label:N",
+                *(alt.Tooltip(f"{end}:Q", format=".3f") for end in ("value", "lower", "upper")),
+            ],
+        )
+    )
+    colour = POOLING_COLOURS["partial pooling"]
+    zero = (
+        alt.Chart()
+        .transform_filter("datum.kind == 'effect'")
+        .transform_calculate(zero="0")
+        .mark_rule(strokeDash=[4, 4], opacity=0.6)
+        .encode(alt.X("zero:Q", scale=across))
+    )
+    return alt.layer(
+        zero,
+        base.mark_rule(color=colour, strokeWidth=2.5).encode(
+            alt.X("lower:Q", title="random effect, 95 % interval", scale=across), x2="upper"
+        ),
+        base.mark_point(color=colour, filled=True, size=90, opacity=1).encode(
+            alt.X("value:Q", scale=across)
+        ),
+    ).properties(
+        width="container",
+        height=230,
+        title=_words("split(read_out, '|')"),
+        description=(
+            "Dots with 95 % intervals: the random effects of the school and model chosen above."
+        ),
+    )
+
+
+def _mean_panel(limits) -> alt.LayerChart:
+    base = (
+        alt.Chart()
+        .transform_filter("datum.kind != 'effect' && datum.kind != 'absent'")
+        .transform_calculate(pooling="datum.kind")
+        .encode(
+            alt.X("label:N", title="ses", sort=None, axis=alt.Axis(labelAngle=0)).scale(
+                domain=["low", "mid", "high"]
+            ),
+            alt.Y("value:Q", title="achievement", scale=_limits(*limits)),
+            pooling_color(**STROKES),
+            tooltip=["pooling:N", "label:N", alt.Tooltip("value:Q", format=".2f")],
+        )
+    )
+    return alt.layer(
+        base.mark_line(strokeWidth=2).encode(
+            strokeDash=pooling_dash(**STROKES),
+        ),
+        base.mark_point(filled=True, size=80, opacity=1).encode(shape=pooling_shape(**STROKES)),
+    ).properties(
+        width="container",
+        height=230,
+        title=_words("['Mean of each ses: of all schools, of the', 'own pupils, of the model']"),
+        description=(
+            "Line plot over low, mid and high ses: the average school, the means of the school's "
+            "own pupils, and the model's predictions, for the school and model chosen above."
+        ),
+    )
+
+
+def _clusters() -> alt.X:
+    return alt.X(
+        "group:Q",
+        title="cluster",
+        scale=_limits(0.4, 8.6),
+        axis=alt.Axis(values=list(range(1, 9)), format="d", grid=False),
+    )
+
+
+def _counted(channel) -> alt.Color | alt.Shape:
+    """Colour or shape by pooling, its legend in the words of the chapter on weights."""
+    labels = " : ".join(f"datum.label == '{name}' ? '{text}'" for name, text in COUNTED.items())
+    return channel(title=None, labelExpr=f"{labels} : ''", labelFontSize=12, columnPadding=8)
+
+
+def _by_pooling(prefix) -> alt.Chart:
+    columns = [f"{prefix}_{pooling}" for pooling in ("complete", "no", "partial")]
+    return (
+        alt.Chart()
+        .transform_fold(columns, as_=["column", "height"])
+        .transform_calculate(pooling=f"replace(datum.column, '{prefix}_', '') + ' pooling'")
+    )
+
+
+def _weight_panel() -> alt.LayerChart:
+    weights = (
+        _by_pooling("weight")
+        .mark_point(filled=True, opacity=0.9)
+        .encode(
+            _clusters(),
+            alt.Y("height:Q", title="weight in its group's mean", scale=_limits(0, 1)),
+            _counted(pooling_color),
+            _counted(pooling_shape),
+            # The mixed model's point is the smallest: the others show around it.
+            size=alt.condition("datum.pooling == 'partial pooling'", alt.value(35), alt.value(110)),
+            tooltip=["group:Q", "n:Q", "pooling:N", alt.Tooltip("height:Q", format=".3f")],
+        )
+    )
+    sizes = alt.Chart().mark_text(fontSize=11).encode(_clusters(), y=alt.value(10), text="n:Q")
+    return alt.layer(weights, sizes).properties(
+        width="container",
+        height=300,
+        title=_words("split(read_out, '|')"),
+        description=(
+            "Dot plot of the weight of each of eight clusters in the mean of its group, by "
+            "observations, by clusters and in the mixed model, for the sizes and the intraclass "
+            "correlation chosen above. The title tells the difference between the groups."
+        ),
+    )
+
+
+def _cluster_panel() -> alt.LayerChart:
+    up = {"scale": alt.Scale(zero=False), "title": "mean"}
+    means = (
+        _by_pooling("mean")
+        .transform_calculate(from_="datum.group - 0.5", to="datum.group + 0.5")
+        .mark_rule(strokeWidth=2.5)
+        .encode(
+            alt.X("from_:Q", scale=_limits(0.4, 8.6)),
+            alt.X2("to:Q"),
+            alt.Y("height:Q", **up),
+            _counted(pooling_color),
+            tooltip=["treatment:N", "pooling:N", alt.Tooltip("height:Q", format=".3f")],
+        )
+    )
+    observed = (
+        alt.Chart()
+        .transform_calculate(pooling="'no pooling'")
+        .mark_point(size=130, strokeWidth=2, opacity=1)
+    )
+    shrunken = (
+        alt.Chart()
+        .transform_calculate(pooling="'partial pooling'")
+        .mark_point(filled=True, size=45, opacity=1)
+    )
+    tooltip = [
+        "group:Q",
+        "n:Q",
+        *(alt.Tooltip(f"{name}:Q", format=".3f") for name in ("observed", "shrunken")),
+    ]
+    return alt.layer(
+        means,
+        observed.encode(
+            _clusters(), alt.Y("observed:Q", **up), _counted(pooling_color), tooltip=tooltip
+        ),
+        shrunken.encode(
+            _clusters(), alt.Y("shrunken:Q", **up), _counted(pooling_color), tooltip=tooltip
+        ),
+    ).properties(
+        width="container",
+        height=300,
+        title=_words(
+            "['Rings: observed means; dots: shrunken means;', 'lines: means of the groups']"
+        ),
+        description=(
+            "Means of eight clusters, observed and shrunken, and the mean of each group by "
+            "observations, by clusters and in the mixed model, for the settings chosen above."
+        ),
+    )

@@ -1,0 +1,150 @@
+// Vega-Lite charts whose signals follow the widget's traits of the same name.
+
+// The published page brings Vega along; elsewhere the kernel sends it.
+function vegaIsThere(model) {
+  if (window.vegaEmbed) return Promise.resolve();
+  return new Promise((resolve) => {
+    model.on("msg:custom", ({ vega }) => {
+      if (!window.vegaEmbed) new Function(vega + ";window.vegaEmbed ??= vegaEmbed")();
+      resolve();
+    });
+    model.send("vega");
+  });
+}
+
+// The states arrive deflated: the low bytes of all 16-bit integers, then their high bytes.
+async function unpack(states) {
+  const stream = new Blob([states]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
+  const size = bytes.length / 2;
+  return Int16Array.from({ length: size }, (_, at) => bytes[at] | (bytes[size + at] << 8));
+}
+
+// Choosing a preset sets its controls; moving a control names the preset it now agrees with, if any.
+function linkPresets(model) {
+  const presets = model.get("presets");
+  const agrees = (preset) => Object.entries(preset).every(([name, at]) => model.get(name) === at);
+  model.on("change:preset", () => model.set(presets[model.get("preset")]));
+  model.on("change", () => {
+    const agreeing = presets.findIndex((preset, at) => at > 0 && agrees(preset));
+    model.set("preset", Math.max(agreeing, 0));
+    model.save_changes();
+  });
+}
+
+// Screen readers get each control's name and state, and the value shown instead of its position.
+function nameControls(box) {
+  const set = (element, name, text) => {
+    if (element && element.getAttribute(name) !== text) element.setAttribute(name, text);
+  };
+  for (const control of box.querySelectorAll(".explore-controls > *")) {
+    const label = control.querySelector(".widget-label")?.textContent ?? "";
+    const handle = control.querySelector(".noUi-handle");
+    set(handle, "aria-label", label);
+    set(handle, "aria-valuetext", control.querySelector(".widget-readout")?.textContent ?? "");
+    for (const step of control.querySelectorAll(".explore-step")) {
+      set(step, "aria-label", `${step.dataset.name} ${label}`);
+    }
+    for (const icon of control.querySelectorAll("i.fa")) {
+      set(icon.parentElement, "aria-label", `${icon.className.split("fa-")[1]} ${label}`);
+    }
+    if (!control.matches(".widget-toggle-buttons")) continue;
+    set(control, "role", "group");
+    set(control, "aria-label", label);
+    for (const button of control.querySelectorAll("button")) {
+      set(button, "aria-pressed", String(button.classList.contains("mod-active")));
+    }
+  }
+}
+
+// Two hundred steps are too fine for a finger: long sliders that do not play get step buttons.
+function addSteps(box) {
+  for (const handle of box.querySelectorAll(".noUi-handle")) {
+    const slider = handle.closest(".slider-container");
+    const steps = handle.getAttribute("aria-valuemax") - handle.getAttribute("aria-valuemin");
+    const row = slider.closest(".explore-controls > *");
+    if (steps < 30 || row.querySelector(".explore-step, .widget-play")) continue;
+    const add = (where, text, name, key) => {
+      const button = document.createElement("button");
+      button.className = "explore-step";
+      button.textContent = text;
+      button.dataset.name = name;
+      button.onclick = () => handle.dispatchEvent(new KeyboardEvent("keydown", { key }));
+      slider.insertAdjacentElement(where, button);
+    };
+    add("beforebegin", "\u2039", "previous", "ArrowLeft");
+    add("afterend", "\u203a", "next", "ArrowRight");
+  }
+}
+
+// What the chart says in words is spoken once the control rests.
+function speaker(el) {
+  const spoken = el.appendChild(document.createElement("div"));
+  spoken.className = "explore-spoken";
+  spoken.setAttribute("role", "status");
+  const text = () =>
+    [...el.querySelectorAll(".role-title-text text, .mark-text text")]
+      .map((line) => line.innerHTML.replace(/<[^>]*>/g, " "))
+      .join(" ");
+  let waiting;
+  return () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => (spoken.textContent = text()), 600);
+  };
+}
+
+// Draw one chart; return its view and the signals that the widget's traits set.
+async function draw(figure, spec, model, states) {
+  const followed = [];
+  const patch = (vega) => {
+    for (const signal of vega.signals) {
+      if (signal.name === "states") signal.value = states;
+      else if (!signal.update && Number.isInteger(model.get(signal.name))) {
+        signal.value = model.get(signal.name);
+        followed.push(signal.name);
+      }
+    }
+    return vega;
+  };
+  const { view } = await vegaEmbed(figure, spec, { renderer: "svg", actions: false, patch });
+  return { view, followed };
+}
+
+async function render({ model, el }) {
+  await vegaIsThere(model);
+  // Only in the page does a chart have a width.
+  while (!el.isConnected) await new Promise(requestAnimationFrame);
+  const box = el.closest(".explore");
+  const mend = () => {
+    addSteps(box);
+    nameControls(box);
+  };
+  const changes = { childList: true, subtree: true, attributeFilter: ["class", "aria-valuetext"] };
+  new MutationObserver(mend).observe(box.querySelector(".explore-controls"), changes);
+  mend();
+
+  const states = await unpack(model.get("states"));
+  const charts = el.appendChild(document.createElement("div"));
+  charts.className = "explore-charts";
+  const figures = model.get("specs").map((spec) => {
+    const figure = charts.appendChild(document.createElement("div"));
+    return draw(figure, spec, model, states);
+  });
+  const speak = speaker(el);
+  const views = await Promise.all(figures);
+  for (const { view, followed } of views) {
+    for (const name of followed) {
+      model.on(`change:${name}`, () => {
+        view.signal(name, model.get(name)).runAsync();
+        speak();
+      });
+    }
+  }
+  return () => views.forEach(({ view }) => view.finalize());
+}
+
+function initialize({ model }) {
+  if (model.get("presets").length) linkPresets(model);
+}
+
+export default { initialize, render };

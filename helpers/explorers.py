@@ -1,0 +1,431 @@
+"""What the explorers compute for one setting of their controls.
+
+Each function here is, or returns, a function of control values that gives one row per mark: what
+:func:`helpers.explore.explore` calls over the whole grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from helpers.fit import MixedFit, fit_mixed
+from helpers.simulate import SCENARIOS, create_data
+from helpers.tables import random_effects, shrinkage, summarize_fits
+
+#: Values the shrinkage explorer offers; its grid holds all their combinations.
+SHRINKAGE_CONTROLS = {
+    "observations_per_cluster": [3, 5, 10, 20, 50, 100],
+    "sd_of_intercepts": [0.25, 0.5, 1],
+    "sd_of_slopes": [0.25, 0.5, 1],
+    "residual_sd": [0.25, 1],
+    "cluster_sizes": ["equal", "unequal"],
+    "sample": {"A": 888, "B": 889},
+}
+_N_CLUSTERS = 100
+
+
+def shrinkage_presets() -> dict[str, dict]:
+    """Give the settings of the shrinkage explorer that reproduce :data:`SCENARIOS`.
+
+    Returns
+    -------
+    dict
+        Control values by name of scenario.
+
+    Examples
+    --------
+    >>> shrinkage_presets()["unbalanced"]["observations_per_cluster"]
+    5
+    """
+    return {name: _controls(**arguments) for name, arguments in SCENARIOS.items()}
+
+
+def _controls(obs_per_cluster=10, sd_int=0.5, sd_slope=0.25, sigma=1, balanced=1):
+    return {
+        "observations_per_cluster": round(obs_per_cluster * balanced),
+        "sd_of_intercepts": sd_int,
+        "sd_of_slopes": sd_slope,
+        "residual_sd": sigma,
+        "cluster_sizes": "equal" if balanced == 1 else "unequal",
+        "sample": 888,
+    }
+
+
+def shrinkage_sample(
+    observations_per_cluster=10,
+    sd_of_intercepts=0.5,
+    sd_of_slopes=0.25,
+    residual_sd=1,
+    cluster_sizes="equal",
+    sample=888,
+) -> pd.DataFrame:
+    """Simulate 100 clusters, fit the mixed model, and put estimates and read-outs in one frame.
+
+    Parameters
+    ----------
+    observations_per_cluster : int
+        In each cluster, or on average if sizes are unequal.
+    sd_of_intercepts, sd_of_slopes, residual_sd : float
+        True standard deviations.
+    cluster_sizes : {"equal", "unequal"}
+        Unequal: twice as many rows are simulated, and a random half is kept.
+    sample : int
+        Seed.
+
+    Returns
+    -------
+    DataFrame
+        One row per cluster: group, n, no_Intercept, no_x, partial_Intercept, partial_x, and the
+        estimates of the whole fit, the same in all rows. A cluster without a line of its own
+        (fewer than two rows) stands where the mixed model puts it.
+
+    Examples
+    --------
+    >>> shrinkage_sample()[["group", "n", "no_x", "partial_x", "sd_x"]].round(2).head(1)
+       group   n  no_x  partial_x  sd_x
+    0      1  10  0.08       0.33  0.24
+    """
+    unequal = cluster_sizes == "unequal"
+    data = create_data(
+        obs_per_cluster=observations_per_cluster * (2 if unequal else 1),
+        n_cluster=_N_CLUSTERS,
+        sigma=residual_sd,
+        sd_int=sd_of_intercepts,
+        sd_slope=sd_of_slopes,
+        balanced=0.5 if unequal else 1,
+        seed=sample,
+    )
+    fit = fit_mixed("y ~ x + (x | cluster)", data)
+    return _clusters(fit).assign(**_read_outs(fit))
+
+
+def _clusters(fit) -> pd.DataFrame:
+    table = shrinkage(fit)
+    wide = table.pivot(index="group", columns="effect", values=["no_pooling", "partial_pooling"])
+    wide.columns = [f"{which.removesuffix('_pooling')}_{effect}" for which, effect in wide.columns]
+    wide.insert(0, "n", table.groupby("group")["n"].first())
+    wide = wide.reindex(np.arange(1, _N_CLUSTERS + 1))
+    wide["n"] = wide["n"].fillna(0).astype(int)
+    for effect, center in fit.fixed.items():
+        # No rows at all: a new cluster, for which the best guess is the fixed effect.
+        wide[f"partial_{effect}"] = wide[f"partial_{effect}"].fillna(center)
+        wide[f"no_{effect}"] = wide[f"no_{effect}"].fillna(wide[f"partial_{effect}"])
+    return wide.rename_axis("group").reset_index()
+
+
+def _read_outs(fit) -> dict[str, float]:
+    estimates = summarize_fits({"fit": fit}).loc["fit"]
+    correlation = estimates["cor Intercept, x"]
+    return {
+        "fixed_Intercept": estimates["fixed Intercept"],
+        "fixed_x": estimates["fixed x"],
+        "sd_Intercept": estimates["sd Intercept"],
+        "sd_x": estimates["sd x"],
+        "sd_residual": estimates["sd Residual"],
+        # A variance of zero has no correlation.
+        "correlation": correlation if np.isfinite(correlation) else 0.0,
+        "shrinkage_Intercept": estimates["shrinkage Intercept"],
+        "shrinkage_x": estimates["shrinkage x"],
+    }
+
+
+def own_lines(
+    data: pd.DataFrame, table: pd.DataFrame, *, response: str, predictor: str, cluster: str
+) -> Callable[..., pd.DataFrame]:
+    """One cluster's observations and its three lines.
+
+    Parameters
+    ----------
+    data : DataFrame
+        One row per observation; as many in every cluster.
+    table : DataFrame
+        Made by ``shrinkage``, with the effects Intercept and `predictor`.
+    response, predictor, cluster : str
+        Columns of `data`.
+
+    Returns
+    -------
+    callable
+        ``f(<cluster>=label)`` gives rows of kind "observation" and of the three poolings, two per
+        line, with the columns kind, x, y and the sentence read_out.
+
+    Raises
+    ------
+    KeyError
+        If a column does not occur.
+
+    Examples
+    --------
+    >>> data = create_data()
+    >>> table = shrinkage(fit_mixed("y ~ x + (x | cluster)", data))
+    >>> lines = own_lines(data, table, response="y", predictor="x", cluster="cluster")
+    >>> print(lines(cluster=42)["read_out"].iloc[0])
+    cluster 42|intercept: own 0.65, mixed 0.90|slope: own -0.70, mixed 0.28
+    """
+    observations = {label: rows for label, rows in data.groupby(cluster)}
+    ends = np.array([data[predictor].min(), data[predictor].max()])
+    estimates = table.set_index(["group", "effect"])
+
+    def lines_of(**chosen) -> pd.DataFrame:
+        label = chosen[cluster]
+        own = estimates.loc[label]
+        parts = [
+            pd.DataFrame(
+                {
+                    "kind": "observation",
+                    "x": observations[label][predictor],
+                    "y": observations[label][response],
+                }
+            )
+        ]
+        for pooling in ("complete", "no", "partial"):
+            coefficient = own[f"{pooling}_pooling"]
+            heights = coefficient["Intercept"] + coefficient[predictor] * ends
+            parts.append(pd.DataFrame({"kind": f"{pooling} pooling", "x": ends, "y": heights}))
+        words = [
+            f"{name}: own {own.loc[effect, 'no_pooling']:.2f}, "
+            f"mixed {own.loc[effect, 'partial_pooling']:.2f}"
+            for name, effect in (("intercept", "Intercept"), ("slope", predictor))
+        ]
+        read_out = "|".join([f"{cluster} {label}", *words])
+        return pd.concat(parts, ignore_index=True).assign(read_out=read_out)
+
+    return lines_of
+
+
+def own_path(data: pd.DataFrame) -> Callable[..., pd.DataFrame]:
+    """One student's grades.
+
+    Parameters
+    ----------
+    data : DataFrame
+        student, occasion, gpa: one row per student and occasion.
+
+    Returns
+    -------
+    callable
+        ``f(student)`` gives kind, x, y and the sentence read_out.
+
+    Examples
+    --------
+    >>> from helpers.datasets import load_gpa
+    >>> own_path(load_gpa())(1).shape
+    (6, 4)
+    """
+    paths = {student: path for student, path in data.groupby("student")}
+
+    def path_of(student) -> pd.DataFrame:
+        path = paths[student]
+        grades = path["gpa"].to_numpy()
+        first, last = path["occasion"].min(), path["occasion"].max()
+        words = f"{grades[0]:.1f} in semester {first}, {grades[-1]:.1f} in semester {last}"
+        return pd.DataFrame({"kind": "observation", "x": path["occasion"], "y": grades}).assign(
+            read_out=f"student {student}: {words}"
+        )
+
+    return path_of
+
+
+def paired_densities(tables: Mapping[str, pd.DataFrame]) -> Callable[..., pd.DataFrame]:
+    """Densities of separate and mixed estimates in several settings.
+
+    Parameters
+    ----------
+    tables : mapping of str to DataFrame
+        Names of the settings and their tables made by ``shrinkage``.
+
+    Returns
+    -------
+    callable
+        ``f(setting)`` gives effect, kind, value, density, and a sentence read_out_<effect> each.
+
+    Raises
+    ------
+    ValueError
+        If the tables have different effects.
+
+    Examples
+    --------
+    >>> table = shrinkage(fit_mixed("y ~ x + (x | cluster)", create_data()))
+    >>> paired_densities({"baseline": table})("baseline")["read_out_x"].iloc[0]
+    'baseline|69 % given up on average'
+    """
+    effects = {tuple(table["effect"].unique()) for table in tables.values()}
+    if len(effects) != 1:
+        raise ValueError(f"the tables have different effects: {sorted(effects)}. Use one formula.")
+    every = pd.concat(tables.values())
+    grids = {effect: _density_grid(part) for effect, part in every.groupby("effect", sort=False)}
+
+    def densities_in(setting) -> pd.DataFrame:
+        table = tables[setting]
+        parts = [
+            pd.DataFrame(
+                {
+                    "effect": effect,
+                    "kind": f"{pooling} pooling",
+                    "value": grid,
+                    "density": stats.gaussian_kde(
+                        table.loc[table["effect"] == effect, f"{pooling}_pooling"].dropna()
+                    )(grid),
+                }
+            )
+            for effect, grid in grids.items()
+            for pooling in ("no", "partial")
+        ]
+        factors = table.groupby("effect")["shrinkage_factor"].mean()
+        words = {
+            f"read_out_{effect}": f"{setting}|{100 * factor:.0f} % given up on average"
+            for effect, factor in factors.items()
+        }
+        return pd.concat(parts, ignore_index=True).assign(**words)
+
+    return densities_in
+
+
+def _density_grid(part) -> np.ndarray:
+    values = part[["no_pooling", "partial_pooling"]].stack()
+    room = 0.1 * (values.max() - values.min())
+    return np.linspace(values.min() - room, values.max() + room, 81)
+
+
+def school_in_models(
+    data: pd.DataFrame, models: Mapping[str, MixedFit]
+) -> Callable[..., pd.DataFrame]:
+    """One school's random effects and predictions in one of several models.
+
+    Parameters
+    ----------
+    data : DataFrame
+        primary_school_id, ses, achievement: one row per pupil.
+    models : mapping of str to MixedFit
+        Fits of achievement on ses, with random effects of the school or of school and ses.
+
+    Returns
+    -------
+    callable
+        ``f(school, model)`` gives kind ("effect", or "absent" where a cell has none; one of the
+        poolings for the means per ses), label, value, lower, upper (95 % interval of an effect)
+        and the sentence read_out. A mean of no pupils is "absent" too.
+    """
+    levels = data["ses"].cat.categories
+    cells = pd.MultiIndex.from_product(
+        [sorted(data["primary_school_id"].unique()), levels], names=["primary_school_id", "ses"]
+    ).to_frame(index=False)
+    effects = {name: _labelled_effects(fit) for name, fit in models.items()}
+    means = {
+        name: cells.assign(
+            mixed=fit.predict(cells), average=fit.predict(cells, random_effects=False)
+        ).set_index(["primary_school_id", "ses"])
+        for name, fit in models.items()
+    }
+    pupils = data.groupby(["primary_school_id", "ses"], observed=False)["achievement"]
+    pupils = pupils.agg(n="size", own="mean")
+    most_effects = 1 + len(levels)
+
+    def school_view(school, model) -> pd.DataFrame:
+        own = effects[model].loc[[school]]
+        gaps = pd.DataFrame({"kind": ["absent"] * (most_effects - len(own)), "label": ""})
+        mean = means[model].loc[school].join(pupils.loc[school])
+        parts = [own, gaps]
+        for pooling, column in POOLED_MEANS.items():
+            kind = np.where(mean[column].isna(), "absent", pooling)
+            parts.append(pd.DataFrame({"kind": kind, "label": levels, "value": mean[column]}))
+        counts = ", ".join(f"{n} {level}" for level, n in mean["n"].items())
+        return (
+            pd.concat(parts, ignore_index=True)
+            .fillna({"value": 0.0, "lower": 0.0, "upper": 0.0})
+            .assign(read_out=f"school {school}, {model}|pupils: {counts}")
+        )
+
+    return school_view
+
+
+#: Means of a cell, by pooling: all schools alike, its own pupils, the model.
+POOLED_MEANS = {"complete pooling": "average", "no pooling": "own", "partial pooling": "mixed"}
+
+
+def _labelled_effects(fit) -> pd.DataFrame:
+    """Random effects by school: kind, label, value, lower, upper."""
+    table = random_effects(fit)
+    group = table["group"].astype(str)
+    nested = table["group_var"].str.contains(":")
+    # Where cells have effects too, the intercept is the school's share of them.
+    label = table["effect"].replace("Intercept", "school" if nested.any() else "Intercept")
+    table["label"] = label.where(~nested, "cell " + group.str.split(":").str[-1])
+    table.index = group.str.split(":").str[0].astype(int)
+    table = table.rename(columns={"lower_2.5": "lower", "upper_97.5": "upper"})
+    return table.assign(kind="effect")[["kind", "label", "value", "lower", "upper"]]
+
+
+#: Values the weights explorer offers.
+WEIGHT_CONTROLS = {
+    "intraclass_correlation": [round(0.05 * step, 2) for step in range(21)],
+    "small_clusters": [1, 2, 3, 5, 10],
+    "huge_cluster": [10, 20, 50, 100],
+}
+
+
+def weights_at(table: pd.DataFrame) -> Callable[..., pd.DataFrame]:
+    r"""Weights and means of clusters whose sizes and intraclass correlation are chosen.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Made by ``cluster_means``: group, treatment, n, observed. The clusters with fewest
+        observations are the small ones, the last cluster is the huge one.
+
+    Returns
+    -------
+    callable
+        ``f(intraclass_correlation, small_clusters, huge_cluster)`` gives one row per cluster:
+        group, treatment, n, observed, shrunken, three weights and the three means of its group
+        (``_complete``: by observations, ``_no``: by clusters, ``_partial``: the mixed model's), and
+        the sentence read_out.
+
+    Notes
+    -----
+    With ICC :math:`\rho` the weight of cluster j is :math:`1/(\rho + (1-\rho)/n_j)`, and its mean
+    is shrunken by :math:`\lambda_j = \rho / (\rho + (1-\rho)/n_j)` (Gelman & Hill 2006, equation
+    12.1, in terms of the ICC).
+
+    Examples
+    --------
+    >>> from helpers.simulate import treatment_clusters
+    >>> from helpers.tables import cluster_means
+    >>> data = treatment_clusters([2, 10, 10, 10, 2, 10, 10, 10], 824523)
+    >>> table = cluster_means(fit_mixed("y ~ treatment + (1 | cluster)", data))
+    >>> weights_at(table)(0, 2, 10)["weight_partial"].round(3).tolist()[:2]
+    [0.062, 0.312]
+    """
+    clusters = table[["group", "treatment", "observed"]].assign(
+        treatment=table["treatment"].astype(str)
+    )
+    given, is_small = table["n"].to_numpy(), table["n"] == table["n"].min()
+
+    def weighted(intraclass_correlation=0.9, small_clusters=2, huge_cluster=10) -> pd.DataFrame:
+        n = np.where(is_small, small_clusters, given)
+        n[-1] = huge_cluster
+        spread = intraclass_correlation + (1 - intraclass_correlation) / n
+        frame = clusters.assign(n=n)
+        weights = {"complete": n, "no": np.ones(len(n)), "partial": 1 / spread}
+        for pooling, weight in weights.items():
+            share = weight / pd.Series(weight).groupby(clusters["treatment"]).transform("sum")
+            mean = (share * frame["observed"]).groupby(clusters["treatment"]).transform("sum")
+            frame[f"weight_{pooling}"], frame[f"mean_{pooling}"] = share, mean
+        kept = intraclass_correlation / spread
+        frame["shrunken"] = frame["mean_partial"] + kept * (
+            frame["observed"] - frame["mean_partial"]
+        )
+        effect = frame[["mean_complete", "mean_partial", "mean_no"]].iloc[[0, -1]].diff().iloc[1]
+        return frame.assign(
+            read_out=(
+                f"intervention minus control:|every observation counts {effect.iloc[0]:.2f}, "
+                f"mixed {effect.iloc[1]:.2f},|every cluster counts {effect.iloc[2]:.2f}"
+            )
+        )
+
+    return weighted

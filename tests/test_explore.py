@@ -1,0 +1,193 @@
+"""Packing of states, and what explore refuses."""
+
+import altair as alt
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from helpers import explore as explore_function
+from helpers.charts import shrinkage_explorer
+from helpers.explore import ExploreError, explore, pack
+from helpers.explorers import SHRINKAGE_CONTROLS, shrinkage_presets, shrinkage_sample
+from helpers.fit import fit_mixed
+from helpers.simulate import SCENARIOS, create_data
+from helpers.tables import shrinkage
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "borrowing-strength"
+
+
+def points():
+    return alt.Chart().mark_point().encode(x="x:Q", y="y:Q").properties(description="points")
+
+
+def line(slope=2, shift="none"):
+    return pd.DataFrame({"x": [0, 1, 2], "y": slope * np.arange(3) + (shift == "up")})
+
+
+@given(arrays(float, (4, 3), elements=st.floats(-1e6, 1e6)))
+def test_numbers_survive_packing_to_half_a_step(values):
+    (column,), states = pack({"y": values})
+    half_a_step = (values.max() - values.min()) / 65534 / 2
+    for state, expected in enumerate(values):
+        error = np.abs(column.unpack(states, state, 3) - expected)
+        assert (error <= half_a_step * 1.001 + 1e-9).all()
+
+
+def test_integers_and_strings_survive_packing_exactly():
+    frames = {"n": np.array([[3, 70], [5, -9]]), "who": np.array([["a", "b"], ["b", "it's"]])}
+    columns, states = pack(frames)
+    for column in columns:
+        for state in (0, 1):
+            assert list(column.unpack(states, state, 2)) == list(frames[column.name][state])
+
+
+def test_what_repeats_is_stored_once():
+    columns, states = pack(
+        {"both": np.array([[1, 2], [3, 4]]), "row": np.array([[1, 2], [1, 2]]),
+         "state": np.array([[1, 1], [2, 2]]), "none": np.array([[7, 7], [7, 7]])}
+    )  # fmt: skip
+    assert [(c.row_stride, c.state_stride) for c in columns] == [(2, 1), (1, 0), (0, 1), (0, 0)]
+    assert len(states) == 4 + 2 + 2 + 1
+
+
+def test_controls_take_interacts_forms_and_the_functions_defaults():
+    shown = explore(line, points(), slope=[1, 2, 3], shift=["none", "up"])
+    assert [type(control).__name__ for control in shown.controls.values()] == [
+        "SelectionSlider",
+        "ToggleButtons",
+    ]
+    assert shown.values == {"slope": 2, "shift": "none"}
+    shown.controls["slope"].value = 3
+    assert shown.values["slope"] == 3
+    labelled = explore(line, points(), slope={"flat": 0, "steep": 9})
+    assert labelled.controls["slope"].value == 0
+    many = explore(line, points(), shift=["none", "up", "down", "left"])
+    assert type(many.controls["shift"]).__name__ == "Dropdown"
+
+
+def test_a_parameter_of_the_chart_is_not_handed_to_the_function():
+    chart = points().add_params(alt.param(name="share", value=40))
+    shown = explore(line, chart, slope=[1, 2], share=(0, 100))
+    assert shown.values == {"slope": 2, "share": 40}
+    assert shown.chart.share == 40
+
+
+def test_the_state_is_looked_up_in_the_order_of_the_grid():
+    shown = explore(line, points(), slope=[1, 2, 3], shift=["none", "up"])
+    parameters = {p["name"]: p for p in shown.chart.specs[0]["params"]}
+    assert parameters["state"]["expr"] == "slope * 2 + shift * 1"
+    columns, states = pack({"y": np.stack([line(s, h)["y"] for s in (1, 2, 3)
+                                           for h in ("none", "up")])})  # fmt: skip
+    assert columns[0].unpack(states, 2 * 2 + 1, 3).tolist() == line(3, "up")["y"].tolist()
+
+
+def failing(slope=1):
+    if slope == 3:
+        raise ZeroDivisionError("planted")
+    return line(slope)
+
+
+def growing(slope=1):
+    return line(slope).head(1 if slope < 3 else 3)
+
+
+def renaming(slope=1):
+    return line(slope).rename(columns={"y": "y" if slope < 3 else "z"})
+
+
+def infinite(slope=1):
+    return line(slope).assign(y=[0, 1, np.inf if slope == 3 else slope])
+
+
+def missing(slope=1):
+    return line(slope).assign(who=["a", "b", None if slope == 3 else "c"])
+
+
+@pytest.mark.parametrize(
+    ("function", "cause"),
+    [
+        (failing, "ZeroDivisionError: planted"),
+        (growing, "3 rows of .*the first combination 1 rows"),
+        (renaming, r"3 rows of \['x', 'z'\]"),
+        (infinite, "missing or infinite values in its column y"),
+        (missing, "missing or infinite values in its column who"),
+    ],
+)
+def test_the_failing_combination_is_named(function, cause):
+    with pytest.raises(ExploreError, match=rf"{function.__name__}\(slope=3\) .*{cause}"):
+        explore(function, points(), slope=[1, 2, 3])
+
+
+def test_a_grid_too_large_is_refused_before_it_is_evaluated():
+    calls = []
+
+    def counted(a=0, b=0):
+        calls.append(a)
+        return pd.DataFrame({"x": range(1000), "y": range(1000)})
+
+    with pytest.raises(ExploreError, match=r"400 states \(20 a x 20 b\).*1,600,000 bytes.*limit"):
+        explore(counted, points(), a=list(range(20)), b=list(range(20)))
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("values", [3, "abc", [], {}, None])
+def test_other_forms_of_controls_are_explained(values):
+    with pytest.raises(TypeError, match="the control slope is .*give a list"):
+        explore(line, points(), slope=values)
+
+
+def test_a_name_nobody_knows_is_an_error():
+    with pytest.raises(TypeError, match="neither line nor the chart has a parameter slpe"):
+        explore(line, points(), slpe=[1, 2])
+    with pytest.raises(TypeError, match="the chart has no parameter share"):
+        explore(line, points(), share=(0, 100))
+
+
+def test_a_preset_must_be_on_offer():
+    with pytest.raises(ExploreError, match="the preset 'steep' sets {'slope': 9}"):
+        explore(line, points(), presets={"steep": {"slope": 9}}, slope=[1, 2])
+
+
+def test_results_are_kept_until_content_changes(own_cache):
+    explore(line, points(), slope=[1, 2])
+    explore(line, points(), slope=[1, 2])
+    assert len(list(own_cache.iterdir())) == 1
+    explore(line, points(), slope=[1, 2, 3])
+    assert len(list(own_cache.iterdir())) == 2
+
+
+def test_the_figure_for_print_is_the_default_state():
+    shown = explore(line, points(), slope=[1, 2])
+    html = shown.static_figure
+    assert 'alt="points"' in html
+    assert "http" not in html.replace("http://www.w3.org", "")
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_presets_are_the_scenarios(name):
+    settings = shrinkage_presets()[name]
+    assert all(
+        value in (o.values() if isinstance(o, dict) else o)
+        for value, o in ((settings[key], SHRINKAGE_CONTROLS[key]) for key in settings)
+    )
+    frame = shrinkage_sample(**settings).set_index("group")
+    table = shrinkage(fit_mixed("y ~ x + (x | cluster)", create_data(**SCENARIOS[name])))
+    for effect, rows in table.groupby("effect"):
+        rows = rows.set_index("group")
+        there = rows["no_pooling"].dropna().index
+        for which in ("no", "partial"):
+            expected = rows.loc[there, f"{which}_pooling"]
+            assert np.allclose(frame.loc[there, f"{which}_{effect}"], expected, atol=1e-12)
+        assert np.isclose(frame[f"shrinkage_{effect}"].iloc[0], rows["shrinkage_factor"].mean())
+
+
+def test_the_package_offers_it():
+    assert explore_function is explore
+    assert shrinkage_explorer().to_dict()["params"]
