@@ -15,7 +15,7 @@ import statsmodels.formula.api as smf
 from statsmodels.regression.mixed_linear_model import MixedLMParams
 from statsmodels.tools.sm_exceptions import ConvergenceWarning, SingularMatrixWarning
 
-from helpers.batch import BLOCK_SIZE, BatchFits, SharedDesign, fit_blocks
+from helpers.batch import BLOCK_SIZE, BatchFits, fit_blocks
 from helpers.design import (
     DataError,
     FixedDesign,
@@ -27,6 +27,7 @@ from helpers.design import (
     without_unused_levels,
 )
 from helpers.formula import Formula, FormulaError, parse
+from helpers.likelihood import Design
 from helpers.reml import ProfiledModel, Solution
 
 AGREEMENT = 1e-4
@@ -340,7 +341,7 @@ def fit_many(
     # The design does not depend on the response, but a design formula wants one that varies.
     rows = without_unused_levels(data).assign(**{terms.response: np.arange(len(data), dtype=float)})
     fixed, random = fixed_design(terms.fixed, rows), random_design(terms, rows)
-    design = SharedDesign(fixed.matrix, random.matrix, random.clusters, random.blocks, reml=reml)
+    design = Design(fixed.matrix, random.matrix, random.clusters, random.blocks, reml=reml)
     return fit_blocks(
         design,
         responses,
