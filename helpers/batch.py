@@ -22,6 +22,8 @@ from helpers.optimum import is_optimum, is_singular, solve, theta_of
 
 #: Data sets that are worked on together: more of them use more memory, not less time.
 BLOCK_SIZE = 2000
+#: Share of the response's standard deviation at which nothing is left of the residual.
+PERFECT_FIT = 1e-6
 
 
 @dataclass(frozen=True)
@@ -107,10 +109,15 @@ def fit_block(design: Design, responses, *, effects=False) -> BatchFits:
     >>> fits.fixed.shape, bool(fits.converged.all())
     ((1000, 1), True)
     """
-    reduced = design.reduce(_checked(responses, design.n_obs))
+    responses = np.asarray(responses)
+    if responses.dtype.kind not in "biuf":
+        raise TypeError(f"responses must be numbers, not {responses.dtype}.")
+    _check_shape(responses, design.n_obs)
+    _refuse_infinite(responses)
+    reduced = design.reduce(responses)
     factor = solve(design, reduced)
     profile = design.evaluate(factor, reduced)
-    _refuse_perfect_fits(profile, reduced)
+    _refuse_perfect_fits(profile.variance, responses)
     converged = is_optimum(design, factor, profile)
     if not converged.all():
         warnings.warn(
@@ -138,8 +145,7 @@ def fit_block(design: Design, responses, *, effects=False) -> BatchFits:
     )
 
 
-def _checked(responses, n_obs):
-    responses = np.asarray(responses, float)
+def _check_shape(responses, n_obs):
     if responses.ndim != 2 or len(responses) != n_obs:
         raise ValueError(
             f"responses has shape {responses.shape}; it must be (n_obs, n_datasets), here "
@@ -147,23 +153,25 @@ def _checked(responses, n_obs):
         )
     if not responses.shape[1]:
         raise ValueError("responses holds no data set. Give at least one column.")
+
+
+def _refuse_infinite(responses):
     wrong = np.flatnonzero(~np.isfinite(responses).all(axis=0))
     if wrong.size:
         raise ValueError(
             f"{wrong.size} of {responses.shape[1]} data sets hold values that are not finite; the "
             f"first is column {wrong[0]} of its block. Leave them out."
         )
-    return responses
 
 
-def _refuse_perfect_fits(profile, reduced):
-    scale = (reduced.squares + (reduced.projection**2).sum(axis=0)).clip(np.finfo(float).tiny)
+def _refuse_perfect_fits(variance, responses):
     # Also false where the variance is missing.
-    perfect = np.flatnonzero(~(profile.variance > 1e-20 * scale))
+    perfect = np.flatnonzero(~(np.sqrt(variance) > PERFECT_FIT * responses.std(axis=0)))
     if perfect.size:
         raise ValueError(
-            f"{perfect.size} of {len(scale)} data sets are fitted perfectly: no residual variance "
-            f"is left to estimate. The first is column {perfect[0]} of its block. Leave them out."
+            f"{perfect.size} of {len(variance)} data sets are fitted perfectly: no residual "
+            f"variance is left to estimate. The first is column {perfect[0]} of its block. Leave "
+            "them out."
         )
 
 
@@ -204,9 +212,34 @@ def fit_blocks(
     -------
     BatchFits
         In the order of the responses; the numbers do not depend on where they were computed.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`fit_block`; also if there is no block, or a count is less than one.
+
+    Examples
+    --------
+    >>> from helpers.likelihood import Block
+    >>> ones = np.ones((40, 1))
+    >>> design = Design(ones, ones, np.repeat(np.arange(8), 5), [Block(1)])
+    >>> def blocks():
+    ...     for seed in range(3):
+    ...         yield np.random.default_rng(seed).normal(size=(40, 100))
+    >>> len(fit_blocks(design, blocks()))
+    300
     """
-    blocks = _cut(responses, block_size) if isinstance(responses, np.ndarray) else responses
-    total = responses.shape[1] if isinstance(responses, np.ndarray) else None
+    for name, count in {"n_workers": n_workers, "block_size": block_size}.items():
+        if not isinstance(count, int) or count < 1:
+            raise ValueError(f"{name} is {count!r}; it must be a whole number, 1 or more.")
+    if not isinstance(responses, Iterable):
+        raise TypeError(
+            f"responses must be an array or yield arrays, not {type(responses).__name__}."
+        )
+    total, blocks = None, responses
+    if isinstance(responses, np.ndarray):
+        _check_shape(responses, design.n_obs)
+        total, blocks = responses.shape[1], _cut(responses, block_size)
     parts = []
     with tqdm(total=total, unit=" fits", disable=not progress) as bar:
         for part in _run(design, blocks, effects, n_workers, client):

@@ -15,7 +15,7 @@ import statsmodels.formula.api as smf
 from statsmodels.regression.mixed_linear_model import MixedLMParams
 from statsmodels.tools.sm_exceptions import ConvergenceWarning, SingularMatrixWarning
 
-from helpers.batch import BLOCK_SIZE, BatchFits, fit_blocks
+from helpers.batch import BLOCK_SIZE, PERFECT_FIT, BatchFits, fit_blocks
 from helpers.design import (
     DataError,
     FixedDesign,
@@ -35,7 +35,6 @@ AGREEMENT = 1e-4
 INTERIOR_VARIANCE = 1e-8
 # Gradient steps can leave the region where statsmodels' likelihood is finite; a simplex does not.
 OPTIMISERS = (["lbfgs", "bfgs"], ["nm"])
-PERFECT_FIT = 1e-6
 
 
 class ConvergenceError(RuntimeError):
@@ -294,7 +293,7 @@ def fit_many(
         As for :func:`fit_mixed`; its left side is only a name for the responses.
     data : DataFrame
         Predictors and clusters, one row per observation. The response may be missing from it.
-    responses : ndarray, shape (n_obs, n_datasets), or iterable of such blocks
+    responses : ndarray or DataFrame, shape (n_obs, n_datasets), or iterable of such blocks
         One data set per column, rows as in `data`. An iterable may also yield functions without
         arguments that return a block; each is called where its block is fitted.
     reml : bool
@@ -341,6 +340,8 @@ def fit_many(
     # The design does not depend on the response, but a design formula wants one that varies.
     rows = without_unused_levels(data).assign(**{terms.response: np.arange(len(data), dtype=float)})
     fixed, random = fixed_design(terms.fixed, rows), random_design(terms, rows)
+    if isinstance(responses, pd.DataFrame | pd.Series):
+        responses = responses.to_numpy()
     design = Design(fixed.matrix, random.matrix, random.clusters, random.blocks, reml=reml)
     return fit_blocks(
         design,
