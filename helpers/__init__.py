@@ -3,7 +3,7 @@
 from helpers.datasets import data_note, load_gpa, load_pupils, load_sleepstudy
 from helpers.design import DataError
 from helpers.explore import ExploreError, explore
-from helpers.fit import ConvergenceError, fit_by_cluster, fit_mixed, fit_pooled
+from helpers.fit import ConvergenceError, fit_by_cluster, fit_many, fit_mixed, fit_pooled
 from helpers.formula import FormulaError
 from helpers.prose import glue_numbers
 from helpers.r_random import RRandom
@@ -52,6 +52,7 @@ __all__ = [
     "estimation_errors",
     "explore",
     "fit_by_cluster",
+    "fit_many",
     "fit_mixed",
     "fit_pooled",
     "fixed_effects",

@@ -15,7 +15,7 @@ import patsy
 from pandas.api.types import infer_dtype, is_complex_dtype, is_numeric_dtype
 
 from helpers.formula import Formula, column_names
-from helpers.reml import Block
+from helpers.likelihood import Block
 
 
 class DataError(ValueError):

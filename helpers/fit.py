@@ -15,6 +15,7 @@ import statsmodels.formula.api as smf
 from statsmodels.regression.mixed_linear_model import MixedLMParams
 from statsmodels.tools.sm_exceptions import ConvergenceWarning, SingularMatrixWarning
 
+from helpers.batch import BLOCK_SIZE, PERFECT_FIT, BatchFits, fit_blocks
 from helpers.design import (
     DataError,
     FixedDesign,
@@ -26,6 +27,7 @@ from helpers.design import (
     without_unused_levels,
 )
 from helpers.formula import Formula, FormulaError, parse
+from helpers.likelihood import Design
 from helpers.reml import ProfiledModel, Solution
 
 AGREEMENT = 1e-4
@@ -33,7 +35,6 @@ AGREEMENT = 1e-4
 INTERIOR_VARIANCE = 1e-8
 # Gradient steps can leave the region where statsmodels' likelihood is finite; a simplex does not.
 OPTIMISERS = (["lbfgs", "bfgs"], ["nm"])
-PERFECT_FIT = 1e-6
 
 
 class ConvergenceError(RuntimeError):
@@ -269,6 +270,87 @@ def fit_mixed(formula: str, data: pd.DataFrame, reml: bool = True) -> MixedFit:
         solution=solution,
         random_design=random,
         reml=reml,
+    )
+
+
+def fit_many(
+    formula: str,
+    data: pd.DataFrame,
+    responses,
+    *,
+    reml: bool = True,
+    effects: bool = False,
+    n_workers: int = 1,
+    client=None,
+    progress: bool = False,
+    block_size: int = BLOCK_SIZE,
+) -> BatchFits:
+    """Fit a linear mixed model to many responses that share predictors and clusters.
+
+    Parameters
+    ----------
+    formula : str
+        As for :func:`fit_mixed`; its left side is only a name for the responses.
+    data : DataFrame
+        Predictors and clusters, one row per observation. The response may be missing from it.
+    responses : ndarray or DataFrame, shape (n_obs, n_datasets), or iterable of such blocks
+        One data set per column, rows as in `data`. An iterable may also yield functions without
+        arguments that return a block; each is called where its block is fitted.
+    reml : bool
+        Restricted maximum likelihood (default) or maximum likelihood.
+    effects : bool
+        Also give conditional modes and shrinkage of every cluster, clusters in sorted order.
+    n_workers, client, progress, block_size
+        As for :func:`helpers.batch.fit_blocks`: processes, a Dask client, a progress bar, and how
+        many data sets are worked on together.
+
+    Returns
+    -------
+    BatchFits
+        Arrays whose first axis counts the data sets; coefficients in the order of
+        ``fit_mixed(...).fixed``.
+
+    Raises
+    ------
+    FormulaError
+        If the formula asks for anything but one grouping factor with nested terms.
+    DataError
+        If the data cannot support the model.
+    ValueError
+        If the responses do not fit the data or are not finite.
+
+    Examples
+    --------
+    >>> from helpers.simulate import create_data
+    >>> data = create_data()
+    >>> noise = np.random.default_rng(1).normal(size=(len(data), 100))
+    >>> fits = fit_many("y ~ x + (x | cluster)", data, data[["y"]].to_numpy() + noise)
+    >>> fits.fixed.shape, bool(fits.converged.all())
+    ((100, 2), True)
+    """
+    if not isinstance(reml, bool):
+        raise TypeError(f"reml must be True or False, not {reml!r}.")
+    terms = parse(formula)
+    if not terms.response.isidentifier():
+        raise FormulaError(
+            f"the left side of {formula!r} must be a plain name: the responses are fitted as they "
+            "are. Transform them first."
+        )
+    check_columns(data, [name for name in terms.variables if name != terms.response])
+    # The design does not depend on the response, but a design formula wants one that varies.
+    rows = without_unused_levels(data).assign(**{terms.response: np.arange(len(data), dtype=float)})
+    fixed, random = fixed_design(terms.fixed, rows), random_design(terms, rows)
+    if isinstance(responses, pd.DataFrame | pd.Series):
+        responses = responses.to_numpy()
+    design = Design(fixed.matrix, random.matrix, random.clusters, random.blocks, reml=reml)
+    return fit_blocks(
+        design,
+        responses,
+        effects=effects,
+        n_workers=n_workers,
+        client=client,
+        progress=progress,
+        block_size=block_size,
     )
 
 

@@ -1,55 +1,17 @@
-r"""The profiled likelihood of a linear mixed model with one grouping factor.
+"""The mixed model of one data set: its optimum, and Kenward & Roger's correction.
 
-The model of cluster :math:`c` is :math:`y_c = X_c\beta + Z_c b_c + \varepsilon_c` with
-:math:`b_c \sim N(0, \sigma^2\Lambda\Lambda')` and :math:`\varepsilon_c \sim N(0, \sigma^2 I)`.
-Following Bates, Mächler, Bolker & Walker (2015, section 3), :math:`\beta` and :math:`\sigma` are
-profiled out and the criterion (-2 log-likelihood, ML or REML, constants included) is a function of
-the relative covariance factor :math:`\Lambda(\theta)` alone. Each cluster enters through its
-cross-products only, so an evaluation costs as much as there are clusters, however many rows they
-hold.
-
-Two transformations keep the arithmetic well conditioned and the optimiser indifferent to the units
-of the predictors: the columns of X are orthogonalised, and the random-effect columns of each block
-are whitened (their cross-product over all rows is n times the identity).
+The arithmetic of the likelihood is :mod:`helpers.likelihood`'s, its minimum is found by
+:mod:`helpers.optimum`; here a single data set gets everything a fitted model is asked for.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
-from scipy import linalg, optimize
 
-GRADIENT_TOLERANCE = 1e-4
-SINGULAR_TOLERANCE = 1e-4
-
-
-@dataclass(frozen=True)
-class Block:
-    """Columns of the random-effects design matrix that share a covariance matrix.
-
-    Attributes
-    ----------
-    size : int
-        Number of columns.
-    identity : bool
-        False: the covariance matrix is free (variances and correlations).
-        True: independent effects with one common variance, as in a nested term.
-    """
-
-    size: int
-    identity: bool = False
-
-    @property
-    def n_parameters(self) -> int:
-        """Length of this block's part of theta."""
-        return 1 if self.identity else self.size * (self.size + 1) // 2
-
-    @cached_property
-    def lower(self) -> tuple[np.ndarray, np.ndarray]:
-        """Rows and columns of the lower triangle, in theta's order."""
-        return np.tril_indices(self.size)
+from helpers.likelihood import Design
+from helpers.optimum import is_optimum, is_singular, search, solve, theta_of
 
 
 @dataclass(frozen=True)
@@ -133,10 +95,11 @@ class ProfiledModel:
     Raises
     ------
     ValueError
-        If a design matrix is rank deficient, or its shape does not fit.
+        As :class:`helpers.likelihood.Design`, or if the response has another length.
 
     Examples
     --------
+    >>> from helpers.likelihood import Block
     >>> clusters = np.repeat([0, 1, 2], 4)
     >>> response = np.array([1.0, 2, 1, 2, 4, 5, 4, 5, 7, 8, 7, 8])
     >>> ones = np.ones((12, 1))
@@ -146,67 +109,41 @@ class ProfiledModel:
     """
 
     def __init__(self, response, fixed_design, random_design, clusters, blocks, *, reml=True):
-        n, p = fixed_design.shape
-        if len(response) != n or len(random_design) != n or len(clusters) != n:
-            raise ValueError("response, design matrices and clusters must have the same length.")
-        if sum(block.size for block in blocks) != random_design.shape[1]:
-            raise ValueError("the blocks must cover the columns of the random-effects design.")
-        self.blocks = tuple(blocks)
-        self.reml = reml
-        self._degrees_of_freedom = n - p if reml else n
-        self._orthogonalise(np.asarray(response, float), np.asarray(fixed_design, float))
-        self._whitening = _whitening(np.asarray(random_design, float), self.blocks)
-        whitened = linalg.solve_triangular(self._whitening.T, random_design.T, lower=True).T
-        self._cross_products(whitened, clusters)
+        self._design = Design(fixed_design, random_design, clusters, blocks, reml=reml)
+        response = np.asarray(response, float)
+        if response.shape != (self._design.n_obs,):
+            raise ValueError(
+                f"the response has shape {response.shape}; it must have the same length as the "
+                f"design matrices, {self._design.n_obs}."
+            )
+        self._responses = self._design.reduce(response[:, None])
 
-    def _orthogonalise(self, response, fixed_design):
-        """Keep X's QR decomposition and y's part outside the space X spans."""
-        self._basis, self._triangle = linalg.qr(fixed_design, mode="economic")
-        if _is_rank_deficient(self._triangle):
-            raise ValueError("the fixed-effects design matrix is rank deficient.")
-        self._projection = self._basis.T @ response
-        self._outside = response - self._basis @ self._projection
-        # REML counts log|X'X| of the columns as given, not of their orthogonal basis.
-        self._constant = 2 * np.log(np.abs(np.diag(self._triangle))).sum() if self.reml else 0.0
-
-    def _cross_products(self, whitened, clusters):
-        order = np.argsort(clusters, kind="stable")
-        starts = np.searchsorted(clusters[order], np.arange(clusters.max() + 1))
-        others = np.column_stack([whitened, self._basis, self._outside])[order]
-        products = whitened[order][:, :, None] * others[:, None, :]
-        # One (q, q + p + 1) matrix per cluster: Z'Z, Z'X and Z'y side by side.
-        self._products = np.add.reduceat(products, starts, axis=0)
+    @property
+    def reml(self) -> bool:
+        """REML criterion, or ML."""
+        return self._design.reml
 
     @property
     def n_parameters(self) -> int:
         """Length of theta."""
-        return sum(block.n_parameters for block in self.blocks)
-
-    @cached_property
-    def start(self) -> np.ndarray:
-        """Theta at which every (whitened) random effect has the residual's variance."""
-        return np.concatenate([_identity_theta(block) for block in self.blocks])
+        return self._design.n_parameters
 
     def theta(self, relative_covariance) -> np.ndarray:
         """Theta of a relative covariance matrix (random effects' over residual variance)."""
-        whitened = self._whitening @ relative_covariance @ self._whitening.T
-        values, vectors = np.linalg.eigh(whitened)
-        root = vectors * np.sqrt(np.clip(values, 0, None))
-        parts = []
-        for block, inside in self._block_slices():
-            parts.append(_block_theta(root[inside], np.zeros(block.size), block))
-        return np.concatenate(parts)
+        design = self._design
+        whitened = design.whitening @ relative_covariance @ design.whitening.T
+        root = np.zeros_like(whitened)
+        for block, inside in design.slices():
+            values, vectors = np.linalg.eigh(whitened[inside, inside])
+            own = vectors * np.sqrt(np.clip(values, 0, None))
+            root[inside, inside] = (
+                np.linalg.norm(own[0]) * np.eye(len(own)) if block.identity else own
+            )
+        return theta_of(design, root[:, :, None])[:, 0]
 
     def factor(self, theta) -> np.ndarray:
         """Lower-triangular relative covariance factor of the whitened effects, shape (q, q)."""
-        size = sum(block.size for block in self.blocks)
-        factor = np.zeros((size, size))
-        for (block, inside), part in zip(self._block_slices(), self._split(theta), strict=True):
-            if block.identity:
-                factor[inside, inside] = part[0] * np.eye(block.size)
-            else:
-                factor[inside, inside][block.lower] = part
-        return factor
+        return self._design.factor(np.asarray(theta)[:, None])[:, :, 0]
 
     def criterion(self, theta) -> float:
         """-2 log-likelihood (REML or ML) with beta and sigma profiled out."""
@@ -214,60 +151,8 @@ class ProfiledModel:
 
     def evaluate(self, theta) -> tuple[float, np.ndarray]:
         """Criterion and its gradient with respect to theta."""
-        factor = self.factor(theta)
-        state = self._state(factor)
-        return state["criterion"], self._gradient(factor, state)
-
-    def _gradient(self, factor, state):
-        return self._theta_part(2 * self._covariance_derivative(state) @ factor)
-
-    def _state(self, factor):
-        """Everything that depends on the relative covariance factor."""
-        size = len(factor)
-        products = self._products
-        relative = factor @ factor.T
-        inner = np.eye(size) + products[:, :, :size] @ relative
-        # Z'H^-1[Z, X, y] with H = I + Z G Z': Z'H^-1 = (I + Z'Z G)^-1 Z', Woodbury's identity.
-        remaining = np.linalg.inv(inner) @ products
-        outer = relative @ products[:, :, size:]
-        across = np.einsum("cij,cik->jk", outer, remaining[:, :, size:])
-        information = np.eye(self._basis.shape[1]) - across[:-1, :-1]
-        covariance = np.linalg.inv(information)
-        coefficients = -covariance @ across[:-1, -1]
-        total = self._outside @ self._outside
-        squares = total - across[-1, -1] + across[:-1, -1] @ coefficients
-        if not squares > 1e-13 * max(total, np.finfo(float).tiny):
-            squares = np.nan
-        degrees = self._degrees_of_freedom
-        log_determinant = np.linalg.slogdet(inner)[1].sum()
-        if self.reml:
-            log_determinant += self._constant + np.linalg.slogdet(information)[1]
-        return {
-            "criterion": log_determinant + degrees * (1 + np.log(2 * np.pi * squares / degrees)),
-            "remaining": remaining,
-            "covariance": covariance,
-            "coefficients": coefficients,
-            "variance": squares / degrees,
-        }
-
-    def _covariance_derivative(self, state):
-        """Differentiate the criterion by G = Lambda Lambda'; shape (q, q)."""
-        remaining = state["remaining"]
-        size = remaining.shape[1]
-        between = remaining[:, :, size:-1]
-        residual = remaining[:, :, -1] - between @ state["coefficients"]
-        derivative = remaining[:, :, :size].sum(axis=0) - residual.T @ residual / state["variance"]
-        if self.reml:
-            weighted = between @ state["covariance"]
-            derivative -= np.einsum("cij,ckj->ik", weighted, between)
-        return derivative
-
-    def _theta_part(self, derivative):
-        parts = []
-        for block, inside in self._block_slices():
-            part = derivative[inside, inside]
-            parts.append([np.trace(part)] if block.identity else part[block.lower])
-        return np.concatenate(parts)
+        profile = self._design.evaluate(self.factor(theta)[:, :, None], self._responses)
+        return float(profile.criterion[0]), profile.gradient[:, 0]
 
     def solve(self, start=None) -> Solution:
         """Minimise the criterion; leave false boundary points; check the optimum.
@@ -281,111 +166,35 @@ class ProfiledModel:
         -------
         Solution
         """
-        theta = self._minimise(self.start if start is None else start)
-        for _ in range(5):
-            escape = self._escape(theta)
-            if escape is None:
-                break
-            theta = self._minimise(escape)
-        return self._solution(self._snap(theta))
-
-    def _minimise(self, theta):
-        # The gradient grows with the clusters; below this the criterion's own rounding hides it.
-        tolerance = 1e-6 * np.sqrt(len(self._products))
-        for _ in range(5):
-            result = optimize.minimize(
-                self.evaluate,
-                theta,
-                jac=True,
-                method="L-BFGS-B",
-                options={"gtol": tolerance, "ftol": 1e-15, "maxcor": 20},
-            )
-            theta = result.x
-            if self._is_flat(result.jac):
-                break
-        return theta
-
-    def _is_flat(self, gradient) -> bool:
-        tolerance = GRADIENT_TOLERANCE * np.sqrt(len(self._products))
-        return bool(np.abs(gradient).max() < tolerance)
-
-    def _is_singular(self, factor) -> bool:
-        """Whether some combination of random effects of a block has no variance."""
-        smallest = [
-            np.linalg.svd(factor[inside, inside], compute_uv=False).min()
-            for _, inside in self._block_slices()
-        ]
-        return bool(min(smallest) < SINGULAR_TOLERANCE)
-
-    def _escape(self, theta):
-        """Return a better theta if a zero variance is a false optimum, otherwise None.
-
-        Where a variance is zero the gradient in theta vanishes whether or not more variance would
-        help. The derivative in G tells: at an optimum it is positive in every direction v that G
-        lacks, v'Dv >= 0.
-        """
-        factor, theta_parts = self.factor(theta), self._split(theta)
-        if not self._is_singular(factor):
-            return None
-        state = self._state(factor)
-        derivative = self._covariance_derivative(state)
-        for number, (block, inside) in enumerate(self._block_slices()):
-            part = factor[inside, inside]
-            direction = _lacking_direction(derivative[inside, inside], part, block)
-            if direction is None:
-                continue
-            for step in (0.3, 0.1, 0.03, 0.01):
-                trial = list(theta_parts)
-                trial[number] = _block_theta(part, step * direction, block)
-                candidate = np.concatenate(trial)
-                if self.criterion(candidate) < state["criterion"] - 1e-8:
-                    return candidate
-        return None
-
-    def _snap(self, theta):
-        """Set variances that are zero but for rounding to zero; make factor diagonals positive."""
-        factor, parts = self.factor(theta), []
-        for block, inside in self._block_slices():
-            left, singular, _ = np.linalg.svd(factor[inside, inside])
-            singular = np.where(singular < SINGULAR_TOLERANCE, 0.0, singular)
-            parts.append(_block_theta(left * singular, np.zeros(block.size), block))
-        snapped = np.concatenate(parts)
-        if not self._is_singular(factor):
-            return snapped
-        return snapped if self.criterion(snapped) <= self.criterion(theta) + 1e-7 else theta
-
-    def _block_slices(self):
-        column = 0
-        for block in self.blocks:
-            yield block, slice(column, column + block.size)
-            column += block.size
-
-    def _split(self, theta):
-        ends = np.cumsum([block.n_parameters for block in self.blocks])
-        return np.split(theta, ends[:-1])
+        if start is None:
+            factor = solve(self._design, self._responses)
+        else:
+            factor = search(self._design, self._responses, self.factor(start)[:, :, None])
+        return self._solution(theta_of(self._design, factor)[:, 0])
 
     def _solution(self, theta) -> Solution:
-        factor = self.factor(theta)
-        state = self._state(factor)
-        size, remaining = len(factor), state["remaining"]
-        relative = factor @ factor.T
-        residual = remaining[:, :, -1] - remaining[:, :, size:-1] @ state["coefficients"]
-        shrinkage = relative @ remaining[:, :, :size]
-        # Var(b | y) = sigma^2 (G - G Z'H^-1Z G), Bates et al. (2015), section 3.
-        conditional = state["variance"] * (relative - shrinkage @ relative)
-        whitening, inverse = self._whitening, np.linalg.inv(self._whitening)
-        to_fixed = np.linalg.inv(self._triangle)
+        design = self._design
+        factor = design.factor(theta[:, None])
+        profile = design.evaluate(factor, self._responses)
+        effects, shrinkage = design.effects(factor, profile, self._responses)
+        variance = profile.variance[0]
+        inverse, to_fixed = np.linalg.inv(design.whitening), np.linalg.inv(design.triangle)
+        half = inverse @ factor[:, :, 0]
+        covariance = variance * half @ half.T
+        root = to_fixed @ profile.root[:, :, 0]
+        coefficients = self._responses.projection + profile.coefficients
         return Solution(
-            criterion=float(state["criterion"]),
-            fixed=to_fixed @ (self._projection + state["coefficients"]),
-            fixed_covariance=state["variance"] * to_fixed @ state["covariance"] @ to_fixed.T,
-            sigma=float(np.sqrt(state["variance"])),
-            covariance=state["variance"] * inverse @ relative @ inverse.T,
-            effects=residual @ relative @ inverse.T,
-            effects_covariance=inverse @ conditional @ inverse.T,
-            shrinkage=inverse @ shrinkage @ whitening,
-            converged=self._is_flat(self._gradient(factor, state)) and self._escape(theta) is None,
-            singular=self._is_singular(factor),
+            criterion=float(profile.criterion[0]),
+            fixed=to_fixed @ coefficients[:, 0],
+            fixed_covariance=variance * root @ root.T,
+            sigma=float(np.sqrt(variance)),
+            covariance=covariance,
+            effects=effects[0],
+            # Var(b | y) = sigma^2 (G - G Z'H^-1Z G), Bates et al. (2015), section 3.
+            effects_covariance=covariance - shrinkage[0] @ covariance,
+            shrinkage=shrinkage[0],
+            converged=bool(is_optimum(design, factor, profile)[0]),
+            singular=bool(is_singular(design, factor)[0]),
         )
 
 
@@ -409,6 +218,7 @@ def kenward_roger(solution, fixed_design, random_design, clusters, blocks) -> Sm
 
     Examples
     --------
+    >>> from helpers.likelihood import Block
     >>> clusters, ones = np.repeat([0, 1, 2], 4), np.ones((12, 1))
     >>> response = np.array([1.0, 2, 1, 2, 4, 5, 4, 5, 7, 8, 7, 8])
     >>> solution = ProfiledModel(response, ones, ones, clusters, [Block(1)]).solve()
@@ -447,52 +257,3 @@ def _variance_derivatives(z, blocks) -> np.ndarray:
             part = np.outer(inside[:, one], inside[:, other])
             parts.append(part if one == other else part + part.T)
     return np.array(parts)
-
-
-def _is_rank_deficient(triangle) -> bool:
-    diagonal = np.abs(np.diag(triangle))
-    norms = np.linalg.norm(triangle, axis=0)
-    return bool(len(triangle) < triangle.shape[1] or (diagonal <= 1e-10 * norms).any())
-
-
-def _whitening(random_design, blocks) -> np.ndarray:
-    """Upper-triangular K with Z = (whitened Z) K, block diagonal, shape (q, q)."""
-    parts, column = [], 0
-    for block in blocks:
-        columns = random_design[:, column : column + block.size]
-        if block.identity:
-            parts.append(np.sqrt((columns**2).sum() / len(columns)) * np.eye(block.size))
-        else:
-            triangle = linalg.qr(columns, mode="r")[0][: block.size]
-            if _is_rank_deficient(triangle):
-                raise ValueError("the random-effects design matrix is rank deficient.")
-            parts.append(triangle / np.sqrt(len(columns)))
-        column += block.size
-    return linalg.block_diag(*parts)
-
-
-def _identity_theta(block) -> np.ndarray:
-    return _block_theta(np.eye(block.size), np.zeros(block.size), block)
-
-
-def _block_theta(factor, direction, block) -> np.ndarray:
-    """Theta of a block with covariance ``factor factor' + direction direction'``."""
-    if block.identity:
-        return np.array([np.hypot(np.linalg.norm(factor[0]), direction[0])])
-    triangle = np.linalg.qr(np.column_stack([factor, direction]).T, mode="r")
-    signs = np.where(np.diag(triangle) < 0, -1.0, 1.0)
-    return (triangle * signs[:, None]).T[np.tril_indices(block.size)]
-
-
-def _lacking_direction(derivative, factor, block):
-    """Direction of zero variance in which the criterion would fall, or None."""
-    tolerance = GRADIENT_TOLERANCE * np.sqrt(abs(np.trace(derivative)) + 1)
-    if block.identity:
-        lacking = abs(factor[0, 0]) < SINGULAR_TOLERANCE and np.trace(derivative) < -tolerance
-        return np.eye(block.size)[0] if lacking else None
-    left, singular, _ = np.linalg.svd(factor)
-    null_space = left[:, singular < SINGULAR_TOLERANCE]
-    if not null_space.size:
-        return None
-    values, vectors = np.linalg.eigh(null_space.T @ derivative @ null_space)
-    return null_space @ vectors[:, 0] if values[0] < -tolerance else None

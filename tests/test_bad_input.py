@@ -13,6 +13,7 @@ from helpers import (
     compound_symmetry,
     create_data,
     fit_by_cluster,
+    fit_many,
     fit_mixed,
     fit_pooled,
     fixed_effects,
@@ -213,6 +214,31 @@ MISUSES = {
     ),
     # options and other fits
     "reml: text": (lambda: fit_mixed(SLOPES, frame(), reml="yes"), TypeError, "True or False"),
+    "fit_many: reml": (
+        lambda: fit_many(SLOPES, frame(), np.ones((200, 2)), reml="yes"),
+        TypeError,
+        "reml must be True or False",
+    ),
+    "fit_many: one data set as a column of the frame": (
+        lambda: fit_many(SLOPES, frame(), frame()["y"]),
+        ValueError,
+        "must be (n_obs, n_datasets)",
+    ),
+    "fit_many: data sets in rows": (
+        lambda: fit_many(SLOPES, frame(), np.ones((2, 200))),
+        ValueError,
+        "Put each data set into a column",
+    ),
+    "fit_many: text": (
+        lambda: fit_many(SLOPES, frame(), frame()[["kind"]]),
+        TypeError,
+        "responses must be numbers",
+    ),
+    "fit_many: a number": (
+        lambda: fit_many(SLOPES, frame(), 7),
+        TypeError,
+        "responses must be",
+    ),
     "fit_pooled: random effects": (lambda: fit_pooled(SLOPES, frame()), ValueError, "fit_pooled"),
     "fit_pooled: a list": (lambda: fit_pooled("y ~ x", [1]), TypeError, "not list"),
     "fit_pooled: nothing to fit": (lambda: fit_pooled("y ~ 0", frame()), ValueError, "nothing to"),

@@ -14,7 +14,7 @@ from helpers.design import (
     without_unused_levels,
 )
 from helpers.formula import parse
-from helpers.reml import Block
+from helpers.likelihood import Block
 
 
 @pytest.fixture

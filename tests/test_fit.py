@@ -177,7 +177,7 @@ def solver_stops_early(monkeypatch, *, always):
 
     def stop(self, start=None):
         if start is None or always:
-            return replace(self._solution(self.start), converged=True)
+            return replace(self._solution(np.array([1.0, 0, 1])), converged=True)
         return solve(self, start)
 
     monkeypatch.setattr(ProfiledModel, "solve", stop)

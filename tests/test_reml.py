@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from scipy import linalg, optimize
 from scipy.stats import multivariate_normal
 
-from helpers.reml import Block, ProfiledModel, kenward_roger
+from helpers.likelihood import Block
+from helpers.reml import ProfiledModel, kenward_roger
 
 BLOCKS = {
     "intercept": [Block(1)],
@@ -392,10 +393,10 @@ def test_balanced_random_intercept_has_its_closed_form():
 def test_cost_does_not_grow_with_rows():
     """One evaluation works on cluster cross-products: their shape has no n in it."""
     few, many = (
-        ProfiledModel(*simulate([Block(2)], most=most), [Block(2)])._products.shape
+        ProfiledModel(*simulate([Block(2)], most=most), [Block(2)])._responses.products.shape
         for most in (5, 500)
     )
-    assert few == many == (7, 2, 2 + 3 + 1)
+    assert few == many == (2, 7, 1)
 
 
 # ---- refusals --------------------------------------------------------------------------------
