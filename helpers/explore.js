@@ -83,7 +83,7 @@ function speaker(el) {
   spoken.className = "explore-spoken";
   spoken.setAttribute("role", "status");
   const text = () =>
-    [...el.querySelectorAll(".role-title-text text, .mark-text text")]
+    [...el.querySelectorAll(".role-title-text text, .mark-text.role-mark text")]
       .map((line) => line.innerHTML.replace(/<[^>]*>/g, " "))
       .join(" ");
   let waiting;

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from helpers.fit import MixedFit, fit_mixed
+from helpers.fit import MixedFit, fit_by_cluster, fit_many
 from helpers.simulate import SCENARIOS, create_data
-from helpers.tables import random_effects, shrinkage, summarize_fits
+from helpers.tables import random_effects
 
 #: Values the shrinkage explorer offers; its grid holds all their combinations.
 SHRINKAGE_CONTROLS = {
@@ -23,9 +23,10 @@ SHRINKAGE_CONTROLS = {
     "sd_of_slopes": [0.25, 0.5, 1],
     "residual_sd": [0.25, 1],
     "cluster_sizes": ["equal", "unequal"],
-    "sample": {"A": 888, "B": 889},
+    "sample": {"A": 888, "B": 889, "C": 890},
 }
 _N_CLUSTERS = 100
+EFFECTS = ["Intercept", "x"]
 
 
 def shrinkage_presets() -> dict[str, dict]:
@@ -99,37 +100,36 @@ def shrinkage_sample(
         balanced=0.5 if unequal else 1,
         seed=sample,
     )
-    fit = fit_mixed("y ~ x + (x | cluster)", data)
-    return _clusters(fit).assign(**_read_outs(fit))
+    fits = fit_many("y ~ x + (x | cluster)", data, data[["y"]], effects=True)
+    return _clusters(data, fits).assign(**_read_outs(fits))
 
 
-def _clusters(fit) -> pd.DataFrame:
-    table = shrinkage(fit)
-    wide = table.pivot(index="group", columns="effect", values=["no_pooling", "partial_pooling"])
-    wide.columns = [f"{which.removesuffix('_pooling')}_{effect}" for which, effect in wide.columns]
-    wide.insert(0, "n", table.groupby("group")["n"].first())
-    wide = wide.reindex(np.arange(1, _N_CLUSTERS + 1))
-    wide["n"] = wide["n"].fillna(0).astype(int)
-    for effect, center in fit.fixed.items():
-        # No rows at all: a new cluster, for which the best guess is the fixed effect.
-        wide[f"partial_{effect}"] = wide[f"partial_{effect}"].fillna(center)
-        wide[f"no_{effect}"] = wide[f"no_{effect}"].fillna(wide[f"partial_{effect}"])
-    return wide.rename_axis("group").reset_index()
+def _clusters(data, fits) -> pd.DataFrame:
+    fixed = pd.Series(fits.fixed[0], EFFECTS)
+    labels = np.sort(data["cluster"].unique())
+    partial = pd.DataFrame(fits.fixed[0] + fits.effects[0], labels, EFFECTS)
+    own = fit_by_cluster("y ~ x", data, "cluster").set_index("cluster")
+    everybody = np.arange(1, _N_CLUSTERS + 1)
+    # No rows at all: a new cluster, for which the best guess is the fixed effect.
+    partial = partial.reindex(everybody).fillna(fixed)
+    table = pd.DataFrame({"group": everybody, "n": own["n"].reindex(everybody, fill_value=0)})
+    for effect in EFFECTS:
+        table[f"no_{effect}"] = own[effect].reindex(everybody).fillna(partial[effect])
+        table[f"partial_{effect}"] = partial[effect]
+    return table.reset_index(drop=True)
 
 
-def _read_outs(fit) -> dict[str, float]:
-    estimates = summarize_fits({"fit": fit}).loc["fit"]
-    correlation = estimates["cor Intercept, x"]
+def _read_outs(fits) -> dict[str, float]:
+    sds = np.sqrt(fits.covariance[0].diagonal())
+    shrunk = fits.shrinkage[0].mean(axis=0)
+    # A variance of zero has no correlation.
+    correlation = fits.covariance[0, 0, 1] / sds.prod() if sds.all() else 0.0
     return {
-        "fixed_Intercept": estimates["fixed Intercept"],
-        "fixed_x": estimates["fixed x"],
-        "sd_Intercept": estimates["sd Intercept"],
-        "sd_x": estimates["sd x"],
-        "sd_residual": estimates["sd Residual"],
-        # A variance of zero has no correlation.
-        "correlation": correlation if np.isfinite(correlation) else 0.0,
-        "shrinkage_Intercept": estimates["shrinkage Intercept"],
-        "shrinkage_x": estimates["shrinkage x"],
+        **{f"fixed_{effect}": fits.fixed[0, at] for at, effect in enumerate(EFFECTS)},
+        **{f"sd_{effect}": sds[at] for at, effect in enumerate(EFFECTS)},
+        "sd_residual": fits.sigma[0],
+        "correlation": correlation,
+        **{f"shrinkage_{effect}": 1 - shrunk[at] for at, effect in enumerate(EFFECTS)},
     }
 
 
@@ -160,6 +160,7 @@ def own_lines(
 
     Examples
     --------
+    >>> from helpers import fit_mixed, shrinkage
     >>> data = create_data()
     >>> table = shrinkage(fit_mixed("y ~ x + (x | cluster)", data))
     >>> lines = own_lines(data, table, response="y", predictor="x", cluster="cluster")
@@ -250,6 +251,7 @@ def paired_densities(tables: Mapping[str, pd.DataFrame]) -> Callable[..., pd.Dat
 
     Examples
     --------
+    >>> from helpers import fit_mixed, shrinkage
     >>> table = shrinkage(fit_mixed("y ~ x + (x | cluster)", create_data()))
     >>> paired_densities({"baseline": table})("baseline")["read_out_x"].iloc[0]
     'baseline|69 % given up on average'
@@ -395,7 +397,7 @@ def weights_at(table: pd.DataFrame) -> Callable[..., pd.DataFrame]:
     Examples
     --------
     >>> from helpers.simulate import treatment_clusters
-    >>> from helpers.tables import cluster_means
+    >>> from helpers import cluster_means, fit_mixed
     >>> data = treatment_clusters([2, 10, 10, 10, 2, 10, 10, 10], 824523)
     >>> table = cluster_means(fit_mixed("y ~ treatment + (1 | cluster)", data))
     >>> weights_at(table)(0, 2, 10)["weight_partial"].round(3).tolist()[:2]

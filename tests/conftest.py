@@ -12,6 +12,7 @@ from playwright.sync_api import sync_playwright
 
 from helpers.fit import fit_mixed
 from helpers.simulate import create_data, treatment_clusters
+from tests.browsing import SITE, Visit, served
 
 ROOT = Path(__file__).parents[1]
 CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -66,3 +67,25 @@ def browser():
         browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def address():
+    """Serve the built book; give its address."""
+    assert (SITE / "index.html").exists(), "the book is not built: run `make book`"
+    with served(SITE) as address:
+        yield address
+
+
+@pytest.fixture
+def visit(browser, address):
+    """Start visits of pages; close them after the test."""
+    visits = []
+
+    def start(**options):
+        visits.append(Visit(browser, address, **options))
+        return visits[-1]
+
+    yield start
+    for opened in visits:
+        opened.context.close()

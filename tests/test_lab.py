@@ -1,5 +1,6 @@
-"""Chapter 1 run in JupyterLab, opened as the README says."""
+"""Chapter 1 run in JupyterLab, opened as the README says: figures, and controls with a kernel."""
 
+import ast
 import os
 import shutil
 import socket
@@ -10,6 +11,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from jupyter_client import BlockingKernelClient
 
 ROOT = Path(__file__).resolve().parents[1]
 ALL_RAN = """() => [...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')]
@@ -33,7 +35,13 @@ def wait_until_answering(address, server):
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory):
+def runtime(tmp_path_factory):
+    """Folder where the kernel says how to talk to it."""
+    return tmp_path_factory.mktemp("runtime")
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory, runtime):
     """Start a JupyterLab in a folder with chapter 1 alone; yield its address."""
     folder, settings = tmp_path_factory.mktemp("lab"), tmp_path_factory.mktemp("settings")
     shutil.copy(ROOT / "chapters" / "shrinkage.md", folder)
@@ -46,6 +54,7 @@ def lab(tmp_path_factory):
     command += [f"--port={address.rpartition(':')[2]}", "--IdentityProvider.token="]
     command += [f"--LabApp.user_settings_dir={settings}"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "JUPYTER_PREFER_ENV_PATH": "1"}
+    environment["JUPYTER_RUNTIME_DIR"] = str(runtime)
     with open(folder / "lab.log", "w") as log:
         server = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
         try:
@@ -86,5 +95,35 @@ def test_every_figure_is_drawn(notebook):
         ".jp-RenderedVegaCommon5 :is(svg, canvas).marks",
         "drawn => drawn.map(one => one.getBoundingClientRect().height)",
     )
-    assert len(heights) == source.count(":tags: [hide-input]")
+    assert len(heights) == source.count("\ncharts.")
     assert min(heights) > 100
+
+
+def explorer_values(runtime, position):
+    """Values of an explorer's controls, asked of the kernel."""
+    client = BlockingKernelClient()
+    client.load_connection_file(str(next(runtime.glob("kernel-*.json"))))
+    client.start_channels()
+    shown = "[out for out in Out.values() if type(out).__name__ == 'Explorer']"
+    answer = client.execute(
+        "", user_expressions={"values": f"{shown}[{position}].values"}, reply=True, timeout=30
+    )
+    client.stop_channels()
+    return ast.literal_eval(answer["content"]["user_expressions"]["values"]["data"]["text/plain"])
+
+
+def test_controls_work_with_a_kernel_and_it_knows_their_values(notebook, runtime):
+    explorer = notebook.locator(".explore").last
+    handle = explorer.get_by_role("slider", name="observations per cluster", exact=True)
+    drawn = "box => [...box.querySelectorAll('svg.marks')].map(e => e.innerHTML).join('')"
+    handle.press("Home")
+    notebook.wait_for_timeout(500)
+    before = explorer.evaluate(drawn)
+    handle.press("End")
+    notebook.wait_for_timeout(1000)
+    assert explorer.evaluate(drawn) != before
+    assert explorer_values(runtime, -1)["observations_per_cluster"] == 100
+    handle.press("Home")
+    notebook.wait_for_timeout(1000)
+    assert explorer.evaluate(drawn) == before
+    assert explorer_values(runtime, -1)["observations_per_cluster"] == 3

@@ -294,12 +294,13 @@ def _line_panel(rows, estimates, ends, limits) -> alt.LayerChart:
 def _error_panel(part, effect) -> alt.LayerChart:
     order = part["scenario"].drop_duplicates().tolist()
     base = alt.Chart(part).encode(
-        alt.X("rmse:Q", title="error against the truth (RMSE)"),
+        alt.X("rmse:Q", title="RMSE"),
         alt.Y("scenario:N", sort=order, title=None, axis=alt.Axis(labelLimit=220)),
     )
+    # Beside long labels there is room for one column only, on a phone.
     points = base.mark_point(filled=True, size=90, opacity=1).encode(
-        color=pooling_color(),
-        shape=pooling_shape(),
+        color=pooling_color(columns=1),
+        shape=pooling_shape(columns=1),
         tooltip=["scenario", "pooling", alt.Tooltip("rmse:Q", format=".3f")],
     )
     best = part.loc[part.groupby("scenario")["rmse"].idxmin(), "pooling"]

@@ -119,7 +119,7 @@ def setting_densities(tables: Mapping[str, pd.DataFrame], effect: str) -> ChartG
         _density_panel(
             curves[name],
             part,
-            title=f"{name}: {part['shrinkage_factor'].mean():.0%} given up",
+            title=[name, f"{part['shrinkage_factor'].mean():.0%} given up"],
             limits=(0, top),
         )
         for name, part in parts.items()
@@ -264,12 +264,13 @@ def _density_panel(curves, part, *, title, limits=None) -> alt.LayerChart:
         )
     )
     sd = part[ESTIMATES].std()
+    spoken = title if isinstance(title, str) else ", ".join(title)
     return alt.layer(densities.mark_area(fillOpacity=0.12), outlines, rule).properties(
         width="container",
         height=170,
         title=title,
         description=(
-            f"Density curves, {title}: {len(part)} clusters' estimates of the {name} around the "
+            f"Density curves, {spoken}: {len(part)} clusters' estimates of the {name} around the "
             f"fixed effect {fixed:.2f}; standard deviation {sd['no_pooling']:.3f} without pooling, "
             f"{sd['partial_pooling']:.3f} with partial pooling."
         ),
@@ -297,7 +298,12 @@ def _factor_panel(tables) -> alt.Chart:
         .encode(
             alt.X("shrinkage_factor:Q", title="mean shrinkage").axis(format="%"),
             alt.Y("setting:N", sort=list(tables), title=None, axis=alt.Axis(labelLimit=200)),
-            alt.Shape("effect:N", title=None, scale=alt.Scale(range=["circle", "diamond"])),
+            alt.Shape(
+                "effect:N",
+                title=None,
+                scale=alt.Scale(range=["circle", "diamond"]),
+                legend=alt.Legend(columns=1),
+            ),
             color=alt.value("currentColor"),
             tooltip=["setting", "effect", alt.Tooltip("shrinkage_factor:Q", format=".1%")],
         )

@@ -104,7 +104,7 @@ def weight_curves(weights: pd.DataFrame, means: pd.DataFrame, fitted: float) -> 
     shares = weights.assign(label=labels).drop_duplicates(["icc", "n"], ignore_index=True)
     levels = means.assign(label=means["treatment"].astype(str)).reset_index(drop=True)
     return ChartGrid(
-        _curve_panel(shares, "weight", marks, title="Weight of one cluster in its group's mean"),
+        _curve_panel(shares, "weight", marks, title="Weight of one cluster"),
         _curve_panel(levels, "mean", marks, title="Mean of the group"),
     )
 

@@ -1,0 +1,94 @@
+"""The built book in a browser that reaches no other host: what several test modules need."""
+
+import functools
+import http.server
+import re
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+SITE = ROOT / "_build" / "html"
+# The widget manager's validator says this of the widget manager's own schema.
+NOT_OURS = re.compile(r"strict mode: use allowUnionTypes .*strictTypes")
+DRAWN = """() => {
+    const has = (selector) => (box) => box.querySelector(selector);
+    const explorers = [...document.querySelectorAll(".explore")];
+    const announced = new Set(
+        [...document.querySelectorAll(".explore-static")].map((figure) => figure.parentElement)
+    );
+    const charts = explorers.flatMap((box) => [...box.querySelectorAll(".explore-charts > div")]);
+    return [...document.querySelectorAll(".vega-chart")].every(has("svg"))
+        && explorers.length === announced.size
+        && explorers.every(has(".explore-charts > div"))
+        && charts.every(has("svg.marks"));
+}"""
+
+
+def pages_of(entry):
+    """Every file of the table of contents, in order."""
+    if isinstance(entry, list):
+        return [page for part in entry for page in pages_of(part)]
+    if isinstance(entry, dict):
+        own = [entry[key] for key in ("root", "file") if key in entry]
+        nested = [entry[key] for key in ("parts", "chapters", "sections") if key in entry]
+        return own + pages_of(nested)
+    return []
+
+
+PAGES = pages_of(yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8")))
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    """Serve files without a line of log per request."""
+
+    def log_message(self, *arguments):
+        """Say nothing."""
+
+
+@contextmanager
+def served(folder):
+    """Serve a folder; give its address."""
+    handler = functools.partial(QuietHandler, directory=folder)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+class Visit:
+    """A page in the browser, with everything that went wrong on it."""
+
+    def __init__(self, browser, address, *, width=1280, scheme="light", **options):
+        viewport = {"width": width, "height": 900}
+        self.context = browser.new_context(viewport=viewport, color_scheme=scheme, **options)
+        self.page = self.context.new_page()
+        self.troubles = []
+        self.page.route("**/*", lambda route: self._answer(route, address))
+        self.page.on("console", self._hear)
+        self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
+        self.page.on("requestfailed", lambda request: self.troubles.append(request.url))
+        self.page.on(
+            "response",
+            lambda response: response.status >= 400 and self.troubles.append(response.url),
+        )
+
+    def _answer(self, route, address):
+        if route.request.url.startswith((address, "data:", "blob:")):
+            route.fallback()
+        else:
+            self.troubles.append(f"off host: {route.request.url}")
+            route.abort()
+
+    def _hear(self, message):
+        if message.type in ("error", "warning") and not NOT_OURS.search(message.text):
+            self.troubles.append(message.text)
+
+    def open(self, url):
+        """Load a page and wait until each of its charts is drawn."""
+        self.page.goto(url)
+        self.page.wait_for_function(DRAWN)
+        return self.page

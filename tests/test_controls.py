@@ -1,0 +1,275 @@
+"""The explorers of the built book: every control, by mouse or keys, with no kernel, no network."""
+
+import random
+import re
+
+import numpy as np
+import pytest
+
+from helpers import cluster_means, fit_mixed, treatment_clusters
+from helpers.explorers import (
+    SHRINKAGE_CONTROLS,
+    WEIGHT_CONTROLS,
+    shrinkage_sample,
+    weights_at,
+)
+from tests.browsing import PAGES, SITE
+
+EXPLORERS = {
+    "chapters/shrinkage": 2,
+    "chapters/random-slopes": 3,
+    "chapters/categorical-effects": 1,
+    "chapters/cluster-weighting": 1,
+}
+SELECTORS = (
+    ".noUi-handle, .widget-toggle-buttons button, select, .explore-step, .widget-play button"
+)
+
+
+def drawn(explorer):
+    """Everything the explorer's charts show."""
+    return "".join(explorer.locator("svg.marks").evaluate_all("all => all.map(e => e.innerHTML)"))
+
+
+def changes(page, explorer, act):
+    """Whether the charts change within two seconds of an action."""
+    before = drawn(explorer)
+    act()
+    for _ in range(50):
+        page.wait_for_timeout(40)
+        if drawn(explorer) != before:
+            return True
+    return False
+
+
+def dead_controls(page):
+    """List (control, key) for every key that did not move its chart."""
+    dead = []
+    for explorer in page.locator(".explore").all():
+
+        def check(control, keys, name, explorer=explorer):
+            for key in keys:
+                if not changes(page, explorer, lambda key=key: control.press(key)):
+                    dead.append((name, key))
+
+        for handle in explorer.locator(".noUi-handle").all():
+            # From the low end: Home would change nothing there.
+            handle.press("Home")
+            page.wait_for_timeout(100)
+            keys = ("End", "Home", "ArrowRight", "ArrowLeft")
+            check(handle, keys, handle.get_attribute("aria-label"))
+        for button in explorer.locator(".explore-step").all()[::-1]:
+            check(button, ["Enter"], button.get_attribute("aria-label"))
+        for button in explorer.locator(".widget-toggle-buttons button").all()[::-1]:
+            if button.get_attribute("aria-pressed") != "true":
+                check(button, ["Enter"], button.inner_text())
+        for choice in explorer.locator("select").all():
+            # The first entry may be the reader's own settings, which set nothing.
+            choice.press("Home")
+            page.wait_for_timeout(100)
+            check(choice, ("End", "ArrowUp"), choice.get_attribute("id"))
+    return dead
+
+
+@pytest.mark.parametrize("name", EXPLORERS)
+def test_every_control_moves_its_chart(visit, address, name):
+    visited = visit()
+    page = visited.open(f"{address}/{name}.html")
+    assert page.locator(".explore").count() == EXPLORERS[name]
+    assert dead_controls(page) == []
+    assert visited.troubles == []
+
+
+@pytest.mark.parametrize("name", EXPLORERS)
+def test_controls_work_from_disk(visit, name):
+    visited = visit(width=390)
+    visited.page.unroute("**/*")
+    page = visited.open((SITE / f"{name}.html").as_uri())
+    for explorer in page.locator(".explore").all():
+        control = explorer.locator(".noUi-handle, select").first
+        control.press("Home")
+        assert changes(page, explorer, lambda control=control: control.press("End"))
+    assert visited.troubles == []
+
+
+def test_a_broken_link_is_noticed(visit, address):
+    def unlink(route):
+        text = route.fetch().text()
+        assert text.count("change:${name}") == 2  # once per explorer of the page
+        broken = text.replace("change:${name}", "unchanged:${name}")
+        route.fulfill(body=broken, status=200, content_type="text/html")
+
+    visited = visit()
+    visited.page.route("**/shrinkage.html", unlink)
+    page = visited.open(f"{address}/chapters/shrinkage.html")
+    explorer = page.locator(".explore").first
+    handle = explorer.locator(".noUi-handle")
+    handle.press("Home")
+    assert not changes(page, explorer, lambda: handle.press("End"))
+
+
+@pytest.mark.parametrize("name", EXPLORERS)
+def test_tab_reaches_every_control(visit, address, name):
+    page = visit().open(f"{address}/{name}.html")
+    page.evaluate(
+        f"""document.querySelectorAll('.explore').forEach(box => box.querySelectorAll('{SELECTORS}')
+            .forEach(control => control.addEventListener('focus', () => control.reached = true)))"""
+    )
+    for _ in range(page.locator("a, button, input, select, summary, [tabindex]").count() + 20):
+        page.keyboard.press("Tab")
+    unreached = page.evaluate(
+        f"""[...document.querySelectorAll('.explore')]
+            .flatMap(box => [...box.querySelectorAll('{SELECTORS}')])
+            .filter(control => !control.reached && control.offsetParent)
+            .map(control => control.outerHTML.slice(0, 200))"""
+    )
+    assert unreached == []
+
+
+@pytest.mark.parametrize("name", EXPLORERS)
+def test_controls_speak_their_name_and_value(visit, address, name):
+    page = visit().open(f"{address}/{name}.html")
+    for handle in page.locator(".explore .noUi-handle").all():
+        control = handle.locator("xpath=ancestor::*[contains(@class, 'widget-hslider')]")
+        handle.press("End")
+        page.wait_for_timeout(100)
+        read_out = control.locator(".widget-readout").inner_text()
+        assert handle.get_attribute("aria-valuetext") == read_out
+        assert handle.get_attribute("aria-label")
+        assert min(handle.bounding_box()[side] for side in ("width", "height")) >= 24
+        assert handle.evaluate("e => parseFloat(getComputedStyle(e).outlineWidth)") >= 2
+    for button in page.locator(".explore button:visible").all():
+        assert button.inner_text().strip() or button.get_attribute("aria-label")
+        assert min(button.bounding_box()[side] for side in ("width", "height")) >= 24
+
+
+def test_what_a_chart_says_is_spoken(visit, address):
+    page = visit().open(f"{address}/chapters/shrinkage.html")
+    first, second = page.locator(".explore").all()
+    set_slider(first, "cluster", 41)
+    set_slider(second, "cluster", 42)
+    spoken = first.get_by_role("status")
+    page.wait_for_function("e => e.textContent.includes('cluster 42')", arg=spoken.element_handle())
+    assert "slope: own -0.70, mixed 0.28" in spoken.text_content()
+    spoken = second.get_by_role("status")
+    page.wait_for_function("e => e.textContent.includes('cluster 42')", arg=spoken.element_handle())
+    assert "own intercept, slope: 0.65, -0.70" in spoken.text_content()
+
+
+def set_slider(explorer, name, position):
+    handle = explorer.get_by_role("slider", name=name.replace("_", " "), exact=True)
+    handle.press("Home")
+    for _ in range(position):
+        handle.press("ArrowRight")
+
+
+def set_controls(explorer, controls, chance):
+    """Set every control at random; return the values."""
+    chosen = {}
+    for name, options in controls.items():
+        values = list(options.values()) if isinstance(options, dict) else options
+        chosen[name] = chance.choice(values)
+        if isinstance(values[0], str):
+            explorer.get_by_role("button", name=chosen[name], exact=True).press("Enter")
+        else:
+            set_slider(explorer, name, values.index(chosen[name]))
+    return chosen
+
+
+def positions(chart, layer):
+    """Pixel coordinates of a layer's points, shape (points, 2)."""
+    transforms = chart.locator(f".layer_{layer}_marks path").evaluate_all(
+        "points => points.map(point => point.getAttribute('transform'))"
+    )
+    return np.array([re.findall(r"-?[\d.]+(?:e-?\d+)?", text)[:2] for text in transforms], float)
+
+
+def frame_size(chart):
+    outline = chart.locator(".root path.background").first.get_attribute("d")
+    return tuple(float(re.search(rf"{way}([\d.]+)", outline).group(1)) for way in "hv")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_drawn_positions_are_pythons(visit, address, seed):
+    page = visit().open(f"{address}/chapters/shrinkage.html")
+    explorer, chance = page.locator(".explore").last, random.Random(seed)
+    chosen = set_controls(explorer, SHRINKAGE_CONTROLS, chance)
+    share = chance.randrange(5)
+    set_slider(explorer, "pooling", share)
+    page.wait_for_timeout(500)
+    table = shrinkage_sample(**chosen)
+    width, height = frame_size(explorer)
+
+    def pixels(which):
+        intercepts, slopes = table[f"{which}_Intercept"], table[f"{which}_x"]
+        return np.column_stack([(intercepts + 1.5) / 5 * width, height - (slopes + 2) / 5 * height])
+
+    own, mixed = pixels("no"), pixels("partial")
+    assert np.abs(positions(explorer, 1) - own).max() <= 0.5
+    assert np.abs(positions(explorer, 2) - (own + share / 100 * (mixed - own))).max() <= 0.5
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_drawn_weights_are_pythons(visit, address, seed):
+    page = visit(width=390).open(f"{address}/chapters/cluster-weighting.html")
+    explorer = page.locator(".explore")
+    chosen = set_controls(explorer, WEIGHT_CONTROLS, random.Random(seed))
+    page.wait_for_timeout(500)
+    data = treatment_clusters([2, 10, 10, 10, 2, 10, 10, 10], seed=824523)
+    table = cluster_means(fit_mixed("y ~ treatment + (1 | cluster)", data))
+    frame = weights_at(table)(**chosen)
+    chart = explorer.locator("svg.marks").first
+    _, height = frame_size(chart)
+    weights = frame[["weight_complete", "weight_no", "weight_partial"]].to_numpy().ravel()
+    assert np.abs(positions(chart, 0)[:, 1] - height * (1 - weights)).max() <= 0.5
+
+
+def test_presets_set_the_controls_and_controls_name_the_preset(visit, address):
+    page = visit().open(f"{address}/chapters/shrinkage.html")
+    explorer = page.locator(".explore").last
+    preset = explorer.locator("select")
+    assert preset.evaluate("choice => choice.selectedOptions[0].text") == "baseline"
+    preset.select_option("unbalanced")
+    page.wait_for_timeout(200)
+    slider = explorer.get_by_role("slider", name="observations per cluster", exact=True)
+    assert slider.get_attribute("aria-valuetext") == "5"
+    unequal = explorer.get_by_role("button", name="unequal", exact=True)
+    assert unequal.get_attribute("aria-pressed") == "true"
+    slider.press("End")
+    page.wait_for_timeout(200)
+    assert preset.evaluate("choice => choice.selectedIndex") == 0
+
+
+def test_play_runs_when_asked_and_not_before(visit, address):
+    page = visit(reduced_motion="reduce").open(f"{address}/chapters/shrinkage.html")
+    handle = page.get_by_role("slider", name="pooling", exact=True)
+    handle.press("Home")
+    page.wait_for_timeout(300)
+    assert handle.get_attribute("aria-valuetext") == "0"
+    page.get_by_role("button", name="play pooling").press("Enter")
+    page.wait_for_timeout(600)
+    assert int(handle.get_attribute("aria-valuetext")) > 0
+
+
+@pytest.mark.parametrize("name", EXPLORERS)
+def test_a_figure_stands_in_print_and_without_scripts(visit, address, name):
+    page = visit().open(f"{address}/{name}.html")
+    figures = page.locator(".explore-static").all()
+    assert not any(figure.is_visible() for figure in figures)
+    page.emulate_media(media="print")
+    assert all(figure.is_visible() for figure in figures)
+    assert not page.locator(".explore").first.is_visible()
+    assert all(
+        image.evaluate("image => image.naturalWidth") > 300
+        for image in page.locator(".explore-static img").all()
+    )
+    plain = visit(java_script_enabled=False).page
+    plain.goto(f"{address}/{name}.html")
+    assert all(figure.is_visible() for figure in plain.locator(".explore-static").all())
+
+
+def test_pages_without_controls_load_no_widget_file():
+    for name in PAGES:
+        text = (SITE / f"{name}.html").read_text(encoding="utf-8")
+        for script in ("embed-amd.js", "require.js", "widgets.js"):
+            assert (script in text) == ("widget-view+json" in text) == (name in EXPLORERS)
