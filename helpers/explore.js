@@ -33,11 +33,11 @@ function linkPresets(model) {
 }
 
 // Screen readers get each control's name and state, and the value shown instead of its position.
-function nameControls(box) {
+function nameControls(controls) {
   const set = (element, name, text) => {
     if (element && element.getAttribute(name) !== text) element.setAttribute(name, text);
   };
-  for (const control of box.querySelectorAll(".explore-controls > *")) {
+  for (const control of controls) {
     const label = control.querySelector(".widget-label")?.textContent ?? "";
     const handle = control.querySelector(".noUi-handle");
     set(handle, "aria-label", label);
@@ -58,12 +58,12 @@ function nameControls(box) {
 }
 
 // Two hundred steps are too fine for a finger: long sliders that do not play get step buttons.
-function addSteps(box) {
-  for (const handle of box.querySelectorAll(".noUi-handle")) {
+function addSteps(controls) {
+  for (const control of controls) {
+    const handle = control.querySelector(".noUi-handle");
+    const steps = handle?.getAttribute("aria-valuemax") - handle?.getAttribute("aria-valuemin");
+    if (!(steps >= 30) || control.querySelector(".explore-step, .widget-play")) continue;
     const slider = handle.closest(".slider-container");
-    const steps = handle.getAttribute("aria-valuemax") - handle.getAttribute("aria-valuemin");
-    const row = slider.closest(".explore-controls > *");
-    if (steps < 30 || row.querySelector(".explore-step, .widget-play")) continue;
     const add = (where, text, name, key) => {
       const button = document.createElement("button");
       button.className = "explore-step";
@@ -115,13 +115,15 @@ async function render({ model, el }) {
   // Only in the page does a chart have a width.
   while (!el.isConnected) await new Promise(requestAnimationFrame);
   const box = el.closest(".explore");
-  const mend = () => {
-    addSteps(box);
-    nameControls(box);
+  const panel = box.querySelector(".explore-controls");
+  const mend = (controls) => {
+    addSteps(controls);
+    nameControls(controls);
   };
   const changes = { childList: true, subtree: true, attributeFilter: ["class", "aria-valuetext"] };
-  new MutationObserver(mend).observe(box.querySelector(".explore-controls"), changes);
-  mend();
+  const controlOf = ({ target }) => [...panel.children].filter((child) => child.contains(target));
+  new MutationObserver((records) => mend(new Set(records.flatMap(controlOf)))).observe(panel, changes);
+  mend(panel.children);
 
   const states = await unpack(model.get("states"));
   const charts = el.appendChild(document.createElement("div"));

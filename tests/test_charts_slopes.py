@@ -97,7 +97,7 @@ def test_settings_share_both_scales_and_show_their_shrinkage(tables):
     assert scales[0][1] == (0, highest)
     for name, panel in zip(tables, panels, strict=True):
         slopes = tables[name][tables[name]["effect"] == "occasion"]
-        assert panel["title"] == f"{name}: {slopes['shrinkage_factor'].mean():.0%} given up"
+        assert panel["title"] == [name, f"{slopes['shrinkage_factor'].mean():.0%} given up"]
 
 
 def test_last_panel_has_the_mean_shrinkage_of_all_effects(tables):

@@ -334,3 +334,12 @@ def test_another_reference_changes_correlations_but_no_prediction(pupils, models
     before = random_effect_correlations(models["model 1"]).loc["sesmid", "seshigh"]
     after = random_effect_correlations(fit).loc["seshigh", "seslow"]
     assert before > 0.9 and after < -0.5 and fit.singular
+
+
+def test_a_lacking_level_has_the_widest_interval_and_no_cell(models, counts):
+    lacking = counts.index[(counts == 0).any(axis=1)]
+    own = random_effects(models["model 2"]).pivot(index="group", columns="effect", values="se")
+    assert (own.loc[lacking, "seshigh"] == own.loc[lacking].max(axis=1)).all()
+    assert (own.loc[lacking, "seshigh"] > own["seshigh"].median()).all()
+    cells = set(random_effects(models["model 3"])["group"].astype(str))
+    assert not {f"{school}:high" for school in lacking} & cells

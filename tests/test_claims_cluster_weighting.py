@@ -5,6 +5,8 @@ the alike clusters are not printed; their numbers are lme4 1.1-31's,
 ``lmer(y ~ 0 + treatment + (1 | cluster))``, and R's ``lm``.
 """
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,6 +16,7 @@ from helpers import (
     DataError,
     cluster_means,
     cluster_weights,
+    explorers,
     fit_mixed,
     fit_pooled,
     marginal_means,
@@ -389,3 +392,24 @@ def test_some_of_the_distance_is_always_given_up_and_less_by_larger_clusters(nam
     """Question 2: a large far cluster moves; one on its group's mean has nothing to give up."""
     share = request.getfixturevalue(name).clusters.groupby("n")["share"].mean()
     assert (share > 0).all() and share.is_monotonic_decreasing
+
+
+def test_what_the_explorer_of_weights_shows(puzzle):
+    at = explorers.weights_at(puzzle.clusters.reset_index())
+
+    def means(*settings):
+        return at(*settings)["mean_partial"].iloc[[0, -1]]
+
+    less_alike = (means(0.5, 2, 10) - means(0.9, 2, 10)).abs()
+    smaller = (means(0.9, 1, 10) - means(0.9, 2, 10)).abs()
+    assert (less_alike > smaller).all()
+    last = {icc: at(icc, 2, 100)["weight_partial"].iloc[-1] for icc in (0.05, 0.1, 0.2)}
+    assert last[0.05] > 0.5 > last[0.1]
+    assert last[0.2] == pytest.approx(1 / 3, abs=0.03)
+    assert at(0.2, 2, 10)["weight_partial"].iloc[0] > 0.5 * 0.25
+    for setting in itertools.product(*explorers.WEIGHT_CONTROLS.values()):
+        frame = at(*setting)
+        ordered = frame[frame["treatment"] == "intervention"].sort_values("n")
+        more = ordered["weight_partial"].pct_change().dropna()
+        assert (more >= -1e-12).all()
+        assert (more <= ordered["n"].pct_change().dropna() + 1e-12).all()

@@ -272,3 +272,25 @@ def test_random_slopes_predict_the_last_semester_best(gpa):
     )
     errors = (predictions.sub(last["gpa"], axis=0) ** 2).mean()
     assert errors.idxmin() == "random slopes" and errors.idxmax() == "one line for all"
+
+
+def test_few_students_end_lower_than_they_began(gpa):
+    grades = gpa.pivot(index="student", columns="occasion", values="gpa")
+    rise = grades[5] - grades[0]
+    assert (rise < 0).mean() < 0.2
+    monotone = (grades.diff(axis=1).iloc[:, 1:] >= 0).all(axis=1)
+    assert monotone.mean() < 0.5
+
+
+def test_the_mixed_curve_is_the_narrower_in_every_setting(settings):
+    for fit in settings.values():
+        spread = shrinkage(fit).groupby("effect")[["no_pooling", "partial_pooling"]].std()
+        assert (spread["partial_pooling"] < spread["no_pooling"]).all()
+
+
+def test_most_students_whose_own_line_falls_rise_in_the_mixed_model(table):
+    slopes = table.query("effect == 'occasion'")
+    falls = slopes["no_pooling"].round(8) < 0
+    assert (slopes.loc[falls, "partial_pooling"] > 0).mean() > 0.8
+    both = slopes["partial_pooling"] < 0
+    assert both.sum() >= 1 and falls[both].all()

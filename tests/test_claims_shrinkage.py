@@ -212,3 +212,11 @@ def test_what_to_notice_in_the_explorer():
     # "the slopes' scatter is chance for the most part, and most of it is taken back"
     alike = shrinkage_sample(observations_per_cluster=3, sd_of_intercepts=0.25)
     assert alike["no_x"].var() > 10 * 0.25**2 and alike["shrinkage_x"].iloc[0] > 0.8
+
+
+def test_a_slope_keeps_more_where_x_spreads(fits):
+    spread = create_data().groupby("cluster")["x"].std()
+    slopes = shrinkage(fits["baseline"]).query("effect == 'x'").set_index("group")
+    assert np.corrcoef(spread, slopes["shrinkage_factor"])[0, 1] < -0.95
+    misfit = slopes["no_pooling"].sub(slopes["partial_pooling"]).abs()
+    assert misfit.corr(slopes["no_pooling"].sub(slopes["complete_pooling"]).abs()) > 0.8

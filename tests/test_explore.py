@@ -1,5 +1,7 @@
 """Packing of states, and what explore refuses."""
 
+import zlib
+
 import altair as alt
 import numpy as np
 import pandas as pd
@@ -9,12 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from helpers import explore as explore_function
-from helpers.charts import shrinkage_explorer
-from helpers.explore import ExploreError, explore, pack
-from helpers.explorers import SHRINKAGE_CONTROLS, shrinkage_presets, shrinkage_sample
-from helpers.fit import fit_mixed
-from helpers.simulate import SCENARIOS, create_data
-from helpers.tables import shrinkage
+from helpers.charts import ChartGrid
+from helpers.explore import ExploreError, compress, explore, pack
 
 
 @pytest.fixture(autouse=True)
@@ -170,24 +168,24 @@ def test_the_figure_for_print_is_the_default_state():
     assert "http" not in html.replace("http://www.w3.org", "")
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
-def test_presets_are_the_scenarios(name):
-    settings = shrinkage_presets()[name]
-    assert all(
-        value in (o.values() if isinstance(o, dict) else o)
-        for value, o in ((settings[key], SHRINKAGE_CONTROLS[key]) for key in settings)
-    )
-    frame = shrinkage_sample(**settings).set_index("group")
-    table = shrinkage(fit_mixed("y ~ x + (x | cluster)", create_data(**SCENARIOS[name])))
-    for effect, rows in table.groupby("effect"):
-        rows = rows.set_index("group")
-        there = rows["no_pooling"].dropna().index
-        for which in ("no", "partial"):
-            expected = rows.loc[there, f"{which}_pooling"]
-            assert np.allclose(frame.loc[there, f"{which}_{effect}"], expected, atol=1e-12)
-        assert np.isclose(frame[f"shrinkage_{effect}"].iloc[0], rows["shrinkage_factor"].mean())
+def test_it_starts_with_the_first_preset():
+    shown = explore(line, points(), presets={"steep": {"slope": 3}}, slope=[1, 2, 3])
+    assert shown.values == {"preset": "steep", "slope": 3}
+    assert shown.chart.slope == 2
+
+
+def test_a_grid_of_charts_shares_its_states():
+    shown = explore(line, ChartGrid(points(), points()), slope=[1, 2])
+    assert len(shown.chart.specs) == 2
+    assert shown.static_figure.count("<figure") == 2
+
+
+def test_what_is_compressed_is_inflated_as_the_browser_does():
+    states = np.array([0, 1, -1, 2**15 - 1, -(2**15), 300], "<i2")
+    planes = np.frombuffer(zlib.decompress(compress(states)), np.uint8).astype(int)
+    low, high = planes[:6], planes[6:]
+    assert ((low | high << 8) == states.view("<u2")).all()
 
 
 def test_the_package_offers_it():
     assert explore_function is explore
-    assert shrinkage_explorer().to_dict()["params"]

@@ -58,7 +58,7 @@ def shrinkage_explorer() -> alt.LayerChart:
     ring = clusters.transform_filter("datum.group == cluster").encode(**here)
     return (
         alt.layer(
-            clusters.mark_rule(clip=True, opacity=0.35).encode(x2="at_Intercept", y2="at_x"),
+            clusters.mark_rule(clip=True, strokeOpacity=0.35).encode(x2="at_Intercept", y2="at_x"),
             end_points(clusters, "no pooling", filled=False).encode(size=size),
             end_points(clusters, "partial pooling", filled=True).encode(size=size, **here),
             _ellipse(),
@@ -106,7 +106,7 @@ def line_explorer(data: pd.DataFrame, *, predictor: str, response: str) -> alt.L
     """
     base = _observed_and_lines(data[predictor], data[response], predictor, response)
     points = base.transform_filter("datum.kind == 'observation'").mark_circle(
-        color="currentColor", size=55, opacity=0.8
+        color="currentColor", size=55, opacity=1, fillOpacity=0.8
     )
     return alt.layer(_pooled_lines(base), points).properties(
         width="container",
@@ -220,7 +220,7 @@ def _ellipse() -> alt.Chart:
             x="ellipse_Intercept:Q",
             y="ellipse_x:Q",
             order="group:Q",
-            opacity=alt.condition("ellipse > 0", alt.value(0.8), alt.value(0)),
+            strokeOpacity=alt.condition("ellipse > 0", alt.value(0.8), alt.value(0)),
         )
     )
 
@@ -324,7 +324,7 @@ def _effect_panel(reach) -> alt.LayerChart:
         alt.Chart()
         .transform_filter("datum.kind == 'effect'")
         .transform_calculate(zero="0")
-        .mark_rule(strokeDash=[4, 4], opacity=0.6)
+        .mark_rule(strokeDash=[4, 4], strokeOpacity=0.6)
         .encode(alt.X("zero:Q", scale=across))
     )
     return alt.layer(
@@ -402,7 +402,7 @@ def _by_pooling(prefix) -> alt.Chart:
 def _weight_panel() -> alt.LayerChart:
     weights = (
         _by_pooling("weight")
-        .mark_point(filled=True, opacity=0.9)
+        .mark_point(filled=True, opacity=1, fillOpacity=0.9)
         .encode(
             _clusters(),
             alt.Y("height:Q", title="weight in its group's mean", scale=_limits(0, 1)),

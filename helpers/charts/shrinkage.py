@@ -93,7 +93,7 @@ def shrinkage_paths(
     size = alt.Size("n:Q", title="observations", scale=alt.Scale(range=[10, 140]), legend=None)
     sized = {"size": size} if size_by_n else {}
     layers = [
-        paths.mark_rule(clip=True, opacity=0.35).encode(x2="partial_Intercept", y2="partial_x"),
+        paths.mark_rule(clip=True, strokeOpacity=0.35).encode(x2="partial_Intercept", y2="partial_x"),
         end_points(paths, "no pooling", filled=False).encode(**sized),
         end_points(paths, "partial pooling", filled=True).encode(
             x="partial_Intercept:Q", y="partial_x:Q", **sized
@@ -224,8 +224,10 @@ def path_tooltip() -> list[alt.Tooltip]:
 
 def end_points(paths: alt.Chart, pooling: str, *, filled: bool) -> alt.Chart:
     """Draw one end of each path in the colour of its pooling."""
+    # The opacity of fill or stroke; that of a whole mark takes browsers longer to paint.
+    translucent = "fillOpacity" if filled else "strokeOpacity"
     return (
-        paths.mark_point(clip=True, filled=filled, size=40, opacity=0.8)
+        paths.mark_point(clip=True, filled=filled, size=40, opacity=1, **{translucent: 0.8})
         .encode(color=pooling_color())
         .transform_calculate(pooling=f"'{pooling}'")
     )

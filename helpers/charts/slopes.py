@@ -190,7 +190,7 @@ def all_paths(data: pd.DataFrame) -> alt.Chart:
         alt.Chart(wide.reset_index())
         .transform_fold(occasions, as_=["column", "gpa"])
         .transform_calculate(occasion="toNumber(datum.column)")
-        .mark_line(color=QUIET, opacity=0.16, strokeWidth=1)
+        .mark_line(color=QUIET, strokeOpacity=0.16, strokeWidth=1)
         .encode(
             alt.X("occasion:Q", axis=alt.Axis(values=[int(name) for name in occasions])),
             alt.Y("gpa:Q", scale=alt.Scale(zero=False)),

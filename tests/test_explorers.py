@@ -1,0 +1,168 @@
+"""What the explorers show is what the fits and tables say."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from helpers import (
+    SCENARIOS,
+    charts,
+    cluster_means,
+    cluster_weights,
+    create_data,
+    explorers,
+    fit_by_cluster,
+    fit_mixed,
+    load_gpa,
+    load_pupils,
+    random_effects,
+    shrinkage,
+    summarize_fits,
+    treatment_clusters,
+    variance_components,
+)
+
+FORMULA = "y ~ x + (x | cluster)"
+SIZES = [2, 10, 10, 10, 2, 10, 10, 10]
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_presets_are_the_scenarios(name):
+    settings = explorers.shrinkage_presets()[name]
+    for key, offered in explorers.SHRINKAGE_CONTROLS.items():
+        assert settings[key] in (offered.values() if isinstance(offered, dict) else offered)
+    frame = explorers.shrinkage_sample(**settings).set_index("group")
+    fit = fit_mixed(FORMULA, create_data(**SCENARIOS[name]))
+    for effect, rows in shrinkage(fit).groupby("effect"):
+        rows = rows.set_index("group")
+        there = rows["no_pooling"].dropna().index
+        for which in ("no", "partial"):
+            expected = rows.loc[there, f"{which}_pooling"]
+            assert np.allclose(frame.loc[there, f"{which}_{effect}"], expected, atol=1e-5)
+    estimates = summarize_fits({"fit": fit}).loc["fit"]
+    for column, title in {
+        "sd_Intercept": "sd Intercept", "sd_x": "sd x", "sd_residual": "sd Residual",
+        "correlation": "cor Intercept, x", "fixed_x": "fixed x",
+        "shrinkage_Intercept": "shrinkage Intercept", "shrinkage_x": "shrinkage x",
+    }.items():  # fmt: skip
+        assert frame[column].nunique() == 1
+        assert frame[column].iloc[0] == pytest.approx(estimates[title], abs=1e-4)
+
+
+def test_a_cluster_without_rows_stands_at_the_fixed_effects():
+    frame = explorers.shrinkage_sample(
+        observations_per_cluster=3, cluster_sizes="unequal", sample=888
+    )
+    empty, single = frame[frame["n"] == 0], frame[frame["n"] == 1]
+    assert len(frame) == 100 and frame["n"].sum() == 300 and len(empty) and len(single)
+    assert (empty["no_Intercept"] == empty["fixed_Intercept"]).all()
+    assert (empty["partial_x"] == empty["fixed_x"]).all()
+    assert (single["no_x"] == single["partial_x"]).all()
+
+
+def test_lines_of_a_cluster_are_its_estimates():
+    data = create_data()
+    table = shrinkage(fit_mixed(FORMULA, data))
+    lines = explorers.own_lines(data, table, response="y", predictor="x", cluster="cluster")
+    frame = lines(cluster=7)
+    own = fit_by_cluster("y ~ x", data, "cluster").set_index("cluster").loc[7]
+    line = frame[frame["kind"] == "no pooling"]
+    assert np.allclose(line["y"], own["Intercept"] + own["x"] * line["x"])
+    observed = frame[frame["kind"] == "observation"]
+    assert sorted(observed["y"]) == sorted(data.loc[data["cluster"] == 7, "y"])
+
+
+def test_an_unknown_column_is_named():
+    data = create_data()
+    table = shrinkage(fit_mixed(FORMULA, data))
+    with pytest.raises(KeyError, match="school"):
+        explorers.own_lines(data, table, response="y", predictor="x", cluster="school")
+
+
+def test_a_path_is_the_students_grades():
+    gpa = load_gpa()
+    frame = explorers.own_path(gpa)(student=12)
+    assert frame["y"].tolist() == gpa.loc[gpa["student"] == 12, "gpa"].tolist()
+    first, last = frame["y"].iloc[[0, -1]]
+    assert f"{first:.1f} in semester 0, {last:.1f} in semester 5" in frame["read_out"].iloc[0]
+
+
+def test_densities_integrate_to_one():
+    table = shrinkage(fit_mixed(FORMULA, create_data()))
+    frame = explorers.paired_densities({"baseline": table})("baseline")
+    for _, curve in frame.groupby(["effect", "kind"]):
+        assert np.trapezoid(curve["density"], curve["value"]) == pytest.approx(1, abs=0.02)
+
+
+def test_settings_of_other_effects_are_refused():
+    table = shrinkage(fit_mixed(FORMULA, create_data()))
+    other = table.assign(effect=table["effect"].replace("x", "z"))
+    with pytest.raises(ValueError, match="different effects"):
+        explorers.paired_densities({"one": table, "other": other})
+
+
+@pytest.fixture(scope="module")
+def schools():
+    pupils = load_pupils()
+    formulas = {
+        "model 1": "achievement ~ ses + (1 + ses | primary_school_id)",
+        "model 2": "achievement ~ ses + (0 + ses | primary_school_id)",
+        "model 3": "achievement ~ ses + (1 | primary_school_id) + (1 | primary_school_id:ses)",
+    }
+    return pupils, {name: fit_mixed(formula, pupils) for name, formula in formulas.items()}
+
+
+def test_a_school_shows_its_effects_predictions_and_means(schools):
+    pupils, models = schools
+    view = explorers.school_in_models(pupils, models)
+    for model, fit in models.items():
+        frame = view(school=10, model=model)
+        table = random_effects(fit)
+        own = table[table["group"].astype(str).str.split(":").str[0] == "10"]
+        effects = frame[frame["kind"] == "effect"]
+        assert np.allclose(sorted(effects["value"]), sorted(own["value"]))
+        assert np.allclose(sorted(effects["lower"]), sorted(own["lower_2.5"]))
+        means = frame[frame["kind"] == "partial pooling"].set_index("label")["value"]
+        cells = pd.DataFrame({"ses": means.index, "primary_school_id": 10})
+        assert np.allclose(means, fit.predict(cells))
+        observed = frame[frame["kind"] == "no pooling"].set_index("label")["value"]
+        school = pupils[pupils["primary_school_id"] == 10]
+        assert np.allclose(
+            observed, school.groupby("ses", observed=True)["achievement"].mean()[observed.index]
+        )
+
+
+def test_a_lacking_level_is_absent_but_predicted(schools):
+    pupils, models = schools
+    counts = pd.crosstab(pupils["primary_school_id"], pupils["ses"])
+    school = counts.index[(counts == 0).any(axis=1)][0]
+    frame = explorers.school_in_models(pupils, models)(school, "model 3")
+    assert "high" in frame.loc[frame["kind"] == "partial pooling", "label"].tolist()
+    assert "high" not in frame.loc[frame["kind"] == "no pooling", "label"].tolist()
+    assert "cell high" not in frame["label"].tolist()
+
+
+def test_no_interval_and_no_mean_leaves_its_axis(schools):
+    pupils, models = schools
+    effects, means = (chart.to_dict() for chart in charts.school_explorer(pupils).charts)
+    reach = effects["layer"][1]["encoding"]["x"]["scale"]["domain"][1]
+    low, high = means["layer"][0]["encoding"]["y"]["scale"]["domain"]
+    view = explorers.school_in_models(pupils, models)
+    for model in models:
+        for school in pupils["primary_school_id"].unique():
+            frame = view(school, model)
+            assert frame[["lower", "upper"]].abs().to_numpy().max() <= reach
+            shown = frame.loc[frame["kind"].str.endswith("pooling"), "value"]
+            assert shown.between(low, high).all()
+
+
+def test_weights_at_the_fits_own_correlation_are_the_fits():
+    fit = fit_mixed("y ~ treatment + (1 | cluster)", treatment_clusters(SIZES, 824523))
+    icc = variance_components(fit)["var_prop"].iloc[0]
+    table = cluster_means(fit)
+    frame = explorers.weights_at(table)(icc, 2, 10)
+    weights = cluster_weights(fit)
+    assert np.allclose(frame["weight_partial"], weights["mixed_weight"])
+    assert np.allclose(frame["weight_complete"], weights["observation_weight"])
+    assert np.allclose(frame["shrunken"], table["partially_pooled"])
+    assert np.allclose(frame["mean_complete"], table["completely_pooled"])
