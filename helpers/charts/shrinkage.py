@@ -93,7 +93,9 @@ def shrinkage_paths(
     size = alt.Size("n:Q", title="observations", scale=alt.Scale(range=[10, 140]), legend=None)
     sized = {"size": size} if size_by_n else {}
     layers = [
-        paths.mark_rule(clip=True, strokeOpacity=0.35).encode(x2="partial_Intercept", y2="partial_x"),
+        paths.mark_rule(clip=True, strokeOpacity=0.35).encode(
+            x2="partial_Intercept", y2="partial_x"
+        ),
         end_points(paths, "no pooling", filled=False).encode(**sized),
         end_points(paths, "partial pooling", filled=True).encode(
             x="partial_Intercept:Q", y="partial_x:Q", **sized
