@@ -380,7 +380,7 @@ def _clusters() -> alt.X:
         "group:Q",
         title="cluster",
         scale=_limits(0.4, 8.6),
-        axis=alt.Axis(values=list(range(1, 9)), format="d", grid=False),
+        axis=alt.Axis(values=list(range(1, 9)), format="d", grid=False, labelOverlap=False),
     )
 
 
@@ -413,7 +413,12 @@ def _weight_panel() -> alt.LayerChart:
             tooltip=["group:Q", "n:Q", "pooling:N", alt.Tooltip("height:Q", format=".3f")],
         )
     )
-    sizes = alt.Chart().mark_text(fontSize=11).encode(_clusters(), y=alt.value(10), text="n:Q")
+    sizes = (
+        alt.Chart()
+        .transform_calculate(words="(datum.group == 1 ? 'n = ' : '') + datum.n")
+        .mark_text(fontSize=11)
+        .encode(_clusters(), y=alt.value(10), text="words:N")
+    )
     return alt.layer(weights, sizes).properties(
         width="container",
         height=300,
@@ -427,7 +432,7 @@ def _weight_panel() -> alt.LayerChart:
 
 
 def _cluster_panel() -> alt.LayerChart:
-    up = {"scale": alt.Scale(zero=False), "title": "mean"}
+    up = {"scale": alt.Scale(zero=False, padding=12), "title": "mean"}
     means = (
         _by_pooling("mean")
         .transform_calculate(from_="datum.group - 0.5", to="datum.group + 0.5")
