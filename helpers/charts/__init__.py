@@ -19,12 +19,14 @@ from helpers.charts.slopes import (
     setting_densities,
     student_paths,
 )
+from helpers.charts.studies import bias_and_variance, treatment_panels
 from helpers.charts.theme import POOLING_COLOURS, ChartGrid
 from helpers.charts.weighting import distance_lines, group_means, weight_curves
 
 __all__ = [
     "POOLING_COLOURS",
     "ChartGrid",
+    "bias_and_variance",
     "cluster_lines",
     "compare_predictions",
     "count_outside",
@@ -40,5 +42,6 @@ __all__ = [
     "setting_densities",
     "shrinkage_paths",
     "student_paths",
+    "treatment_panels",
     "weight_curves",
 ]
