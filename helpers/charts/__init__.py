@@ -6,6 +6,7 @@ from helpers.charts.categorical import (
     level_profiles,
     matrix_heatmaps,
 )
+from helpers.charts.likelihood import criterion_surface, speed_bars, speed_curves
 from helpers.charts.shrinkage import (
     cluster_lines,
     count_outside,
@@ -30,6 +31,7 @@ __all__ = [
     "cluster_lines",
     "compare_predictions",
     "count_outside",
+    "criterion_surface",
     "distance_lines",
     "effect_densities",
     "effect_intervals",
@@ -41,6 +43,8 @@ __all__ = [
     "prediction_lines",
     "setting_densities",
     "shrinkage_paths",
+    "speed_bars",
+    "speed_curves",
     "student_paths",
     "treatment_panels",
     "weight_curves",

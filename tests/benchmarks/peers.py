@@ -24,10 +24,6 @@ def with_fit_many(formula, data, responses):
     return fit_many(formula, data, responses).criterion
 
 
-def with_fit_many_on_two_cores(formula, data, responses):
-    return fit_many(formula, data, responses, n_workers=2).criterion
-
-
 def with_fit_mixed(formula, data, responses):
     return [fit_mixed(formula, data.assign(y=y)).criterion for y in responses.T]
 
@@ -75,7 +71,6 @@ def with_statsmodels_lbfgs(formula, data, responses):
 
 PYTHON = {
     "fit_many": with_fit_many,
-    "fit_many, two cores": with_fit_many_on_two_cores,
     "fit_mixed": with_fit_mixed,
     "mixedlm": with_mixedlm,
     "mixedlm, refit": with_mixedlm_refit,
