@@ -11,7 +11,7 @@ export JUPYTER_PATH :=
 # The matrices are small: threads of the linear algebra library would only wait for each other.
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: book html test browser serve requirements clean
+.PHONY: book html test bench browser serve requirements clean
 
 book: $(VENV)/installed extensions/node_modules/.package-lock.json html
 
@@ -26,6 +26,10 @@ html:
 test: browser book $(VENV)/installed-tests
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest
+
+# Ten minutes; writes the numbers of the page "How fast is it?". Quiet machine, please.
+bench: $(VENV)/installed-tests
+	$(BIN)/python -m pytest tests/benchmarks --benchmark-columns=min,rounds
 
 serve:
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)

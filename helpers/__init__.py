@@ -15,6 +15,7 @@ from helpers.simulate import (
     treatment_clusters,
     true_coefficients,
 )
+from helpers.studies import pooling_study, treatment_study
 from helpers.tables import (
     cluster_means,
     cluster_weights,
@@ -62,6 +63,7 @@ __all__ = [
     "load_pupils",
     "load_sleepstudy",
     "marginal_means",
+    "pooling_study",
     "random_covariance",
     "random_effect_correlations",
     "random_effects",
@@ -70,6 +72,7 @@ __all__ = [
     "summarize_fits",
     "summarize_model",
     "treatment_clusters",
+    "treatment_study",
     "true_coefficients",
     "variance_components",
 ]

@@ -115,8 +115,7 @@ def fit_block(design: Design, responses, *, effects=False) -> BatchFits:
     _check_shape(responses, design.n_obs)
     _refuse_infinite(responses)
     reduced = design.reduce(responses)
-    factor = solve(design, reduced)
-    profile = design.evaluate(factor, reduced)
+    factor, profile = solve(design, reduced)
     _refuse_perfect_fits(profile.variance, responses)
     converged = is_optimum(design, factor, profile)
     if not converged.all():
@@ -156,7 +155,8 @@ def _check_shape(responses, n_obs):
 
 
 def _refuse_infinite(responses):
-    wrong = np.flatnonzero(~np.isfinite(responses).all(axis=0))
+    with np.errstate(invalid="ignore"):
+        wrong = np.flatnonzero(~np.isfinite(responses.sum(axis=0)))
     if wrong.size:
         raise ValueError(
             f"{wrong.size} of {responses.shape[1]} data sets hold values that are not finite; the "
@@ -165,8 +165,11 @@ def _refuse_infinite(responses):
 
 
 def _refuse_perfect_fits(variance, responses):
-    # Also false where the variance is missing.
-    perfect = np.flatnonzero(~(np.sqrt(variance) > PERFECT_FIT * responses.std(axis=0)))
+    # Cheap, and false where the variance is missing; an offset may make it false for no reason.
+    squares = np.einsum("nd,nd->d", responses, responses)
+    doubtful = np.flatnonzero(~(variance > PERFECT_FIT**2 * squares / len(responses)))
+    deviations = responses[:, doubtful].std(axis=0)
+    perfect = doubtful[~(np.sqrt(variance[doubtful]) > PERFECT_FIT * deviations)]
     if perfect.size:
         raise ValueError(
             f"{perfect.size} of {len(variance)} data sets are fitted perfectly: no residual "

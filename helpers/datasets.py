@@ -6,6 +6,7 @@ Every file is checked before it is handed over, and ``data_note`` says which ver
 """
 
 import hashlib
+import json
 import os
 import warnings
 from dataclasses import dataclass
@@ -205,6 +206,29 @@ def load_sleepstudy():
         "the sleepstudy data of Belenky et al. (2003), as published with lme4",
         source="published",
     )
+
+
+def load_speed():
+    """Load how long programs took for the fits of ``make bench``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each task and program: case, method, n_datasets (of the task), n_timed (of them
+        fitted), n_failed, seconds (for those fitted), total (scaled up to all) and excess (of the
+        worst fit's criterion over the optimum). ``attrs`` tells date, processor, cores, python and
+        versions.
+
+    Examples
+    --------
+    >>> load_speed().query("n_timed == 10000")["method"].unique().tolist()
+    ['fit_many']
+    """
+    measured = json.loads((DATA_FOLDER / "how-fast.json").read_text(encoding="utf-8"))
+    frame = pd.DataFrame(measured.pop("results"))
+    frame["total"] = frame["seconds"] * frame["n_datasets"] / frame["n_timed"]
+    frame.attrs = measured
+    return frame
 
 
 def data_note(frame):

@@ -465,13 +465,13 @@ def least_squares_by_cluster(matrix, response, clusters) -> np.ndarray:
     Parameters
     ----------
     matrix : ndarray, shape (n, q)
-    response : ndarray, shape (n,)
+    response : ndarray, shape (n,) or (n, n_datasets)
     clusters : ndarray of int, shape (n,)
         0 to n_clusters - 1, each occurring.
 
     Returns
     -------
-    ndarray, shape (n_clusters, q)
+    ndarray, shape (n_clusters, q) or (n_clusters, q, n_datasets)
         Missing where a cluster's rows do not determine the coefficients.
 
     Examples
@@ -482,7 +482,7 @@ def least_squares_by_cluster(matrix, response, clusters) -> np.ndarray:
     """
     order = np.argsort(clusters, kind="stable")
     ends = np.cumsum(np.bincount(clusters))[:-1]
-    estimates = np.full((len(ends) + 1, matrix.shape[1]), np.nan)
+    estimates = np.full((len(ends) + 1, matrix.shape[1], *response.shape[1:]), np.nan)
     for number, rows in enumerate(np.split(order, ends)):
         coefficients, _, rank, _ = np.linalg.lstsq(matrix[rows], response[rows], rcond=None)
         if rank == matrix.shape[1]:

@@ -23,7 +23,7 @@ ROUNDING = 1e-7
 MOST_EVALUATIONS = 30
 
 
-def solve(design: Design, responses: Responses) -> np.ndarray:
+def solve(design: Design, responses: Responses) -> tuple[np.ndarray, Profile]:
     """Minimise the criterion of each data set.
 
     Parameters
@@ -33,8 +33,10 @@ def solve(design: Design, responses: Responses) -> np.ndarray:
 
     Returns
     -------
-    ndarray, shape (q, q, n_datasets)
+    factor : ndarray, shape (q, q, n_datasets)
         Lower-triangular factors. Variances that are zero but for rounding are zero.
+    profile : Profile
+        The design's at these factors.
 
     Examples
     --------
@@ -42,20 +44,21 @@ def solve(design: Design, responses: Responses) -> np.ndarray:
     >>> clusters, ones = np.repeat([0, 1, 2], 4), np.ones((12, 1))
     >>> design = Design(ones, ones, clusters, [Block(1)])
     >>> response = np.array([1.0, 2, 1, 2, 4, 5, 4, 5, 7, 8, 7, 8])
-    >>> print(solve(design, design.reduce(response[:, None])).round(3))
+    >>> print(solve(design, design.reduce(response[:, None]))[0].round(3))
     [[[5.172]]]
     """
     factor, left = newton(design, responses)
     factor = snap(design, factor, responses)
-    wrong = ~is_optimum(design, factor, design.evaluate(factor, responses))
-    for number in np.union1d(left, np.flatnonzero(wrong)):
+    profile = design.evaluate(factor, responses)
+    doubtful = np.union1d(left, np.flatnonzero(~is_optimum(design, factor, profile)))
+    for number in doubtful:
         one = responses.take([number])
         starts = [np.eye(design.n_effects)[:, :, None], factor[:, :, [number]]]
         found = [search(design, one, start) for start in starts]
         values = [design.evaluate(each, one).criterion[0] for each in found]
         if np.isfinite(values).any():
             factor[:, :, number] = found[np.nanargmin(values)][:, :, 0]
-    return factor
+    return factor, design.evaluate(factor, responses) if doubtful.size else profile
 
 
 def newton(design: Design, responses: Responses) -> tuple[np.ndarray, np.ndarray]:

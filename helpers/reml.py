@@ -167,7 +167,7 @@ class ProfiledModel:
         Solution
         """
         if start is None:
-            factor = solve(self._design, self._responses)
+            factor, _ = solve(self._design, self._responses)
         else:
             factor = search(self._design, self._responses, self.factor(start)[:, :, None])
         return self._solution(theta_of(self._design, factor)[:, 0])

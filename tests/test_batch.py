@@ -260,17 +260,19 @@ def test_an_array_is_cut_into_blocks():
     np.testing.assert_allclose(at_once.criterion, SERIAL.criterion, atol=1e-9)
 
 
-def test_a_dask_cluster_gives_the_same_numbers():
+@pytest.mark.parametrize("processes", [True, False], ids=["processes", "threads"])
+def test_a_dask_cluster_gives_the_same_numbers(processes):
     distributed = pytest.importorskip("distributed")
+    # Other processes do not know this module's functions.
+    blocks = [noise_block(seed) for seed in range(5)] if processes else MADE_THERE
     with (
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None
+            n_workers=2, threads_per_worker=1, processes=processes, dashboard_address=None
         ) as cluster,
         distributed.Client(cluster) as client,
     ):
-        assert_same(
-            fit_blocks(intercepts_design(), MADE_THERE, effects=True, client=client), SERIAL
-        )
+        fits = fit_blocks(intercepts_design(), blocks, effects=True, client=client)
+        assert_same(fits, SERIAL)
 
 
 def test_blocks_are_drawn_when_they_are_needed(monkeypatch):

@@ -14,6 +14,7 @@ from helpers.charts.explorers import (
     student_explorer,
     weight_explorer,
 )
+from helpers.charts.likelihood import criterion_surface, speed_bars, speed_curves
 from helpers.charts.shrinkage import (
     cluster_lines,
     count_outside,
@@ -27,15 +28,18 @@ from helpers.charts.slopes import (
     setting_densities,
     student_paths,
 )
+from helpers.charts.studies import bias_and_variance, treatment_panels
 from helpers.charts.theme import POOLING_COLOURS, ChartGrid
 from helpers.charts.weighting import distance_lines, group_means, weight_curves
 
 __all__ = [
-    "POOLING_COLOURS",
     "ChartGrid",
+    "POOLING_COLOURS",
+    "bias_and_variance",
     "cluster_lines",
     "compare_predictions",
     "count_outside",
+    "criterion_surface",
     "density_explorer",
     "distance_lines",
     "effect_densities",
@@ -51,8 +55,11 @@ __all__ = [
     "setting_densities",
     "shrinkage_explorer",
     "shrinkage_paths",
+    "speed_bars",
+    "speed_curves",
     "student_explorer",
     "student_paths",
+    "treatment_panels",
     "weight_curves",
     "weight_explorer",
 ]

@@ -1,0 +1,180 @@
+"""Figures of the likelihood, of optimisers and of their speed."""
+
+from __future__ import annotations
+
+import altair as alt
+import pandas as pd
+
+from helpers.charts.theme import HEIGHT
+
+# Paths are told apart by dash and by the mark at their end.
+PATH_DASHES = [[1, 0], [5, 4]]
+PATH_SHAPES = ["cross", "circle"]
+
+
+def criterion_surface(surface: pd.DataFrame, paths: pd.DataFrame) -> alt.LayerChart:
+    """Criterion over two standard deviations, and the ways optimisers went.
+
+    Parameters
+    ----------
+    surface : DataFrame
+        A grid: sd_intercept, sd_slope, excess (criterion less its minimum, 0 or more).
+    paths : DataFrame
+        method, step (0, 1, ...), sd_intercept, sd_slope, criterion: one row per evaluation, for
+        one or two methods.
+
+    Returns
+    -------
+    altair.LayerChart
+
+    Raises
+    ------
+    ValueError
+        If there are more than two methods.
+    """
+    methods = paths["method"].drop_duplicates().tolist()
+    if len(methods) > len(PATH_DASHES):
+        raise ValueError(f"paths has {len(methods)} methods; there is room for two.")
+    # The line is drawn through rows in the order of their steps.
+    across = alt.X("sd_intercept:Q", title="sd of intercepts / residual sd")
+    up = alt.Y("sd_slope:Q", title="sd of slopes / residual sd")
+    lines = (
+        alt.Chart(paths)
+        .mark_line(color="#111111", strokeWidth=2, point=alt.OverlayMarkDef(color="#111111"))
+        .encode(across, up, _by_path("StrokeDash", methods, PATH_DASHES), order="step:Q")
+    )
+    ends = (
+        alt.Chart(paths.loc[paths.groupby("method")["step"].idxmax()])
+        .mark_point(filled=True, size=220, color="#d55e00", opacity=1)
+        .encode(
+            across,
+            up,
+            _by_path("Shape", methods, PATH_SHAPES),
+            tooltip=["method", alt.Tooltip("criterion:Q", format=".2f")],
+        )
+    )
+    return alt.layer(_height_map(surface), lines, ends).properties(
+        width="container",
+        height=HEIGHT + 60,
+        description=_path_description(surface, paths, methods),
+    )
+
+
+def speed_bars(speed: pd.DataFrame, *, title: str) -> alt.LayerChart:
+    """Seconds that each package needs for one task, on a logarithmic axis.
+
+    Parameters
+    ----------
+    speed : DataFrame
+        method and seconds.
+    title : str
+        The task.
+
+    Returns
+    -------
+    altair.LayerChart
+    """
+    table = speed.sort_values("seconds").assign(
+        label=[_in_words(seconds) for seconds in speed["seconds"].sort_values()]
+    )
+    base = alt.Chart(table).encode(
+        alt.X("seconds:Q", title="seconds", scale=alt.Scale(type="log")),
+        alt.Y("method:N", sort=None, title=None, axis=alt.Axis(labelLimit=180)),
+    )
+    points = base.mark_point(filled=True, size=90, color="currentColor", opacity=1)
+    names = base.mark_text(align="left", dx=9).encode(text="label:N")
+    values = "; ".join(f"{row.method} {row.label}" for row in table.itertuples())
+    return alt.layer(points, names).properties(
+        width="container",
+        height=26 * len(table),
+        title=title,
+        description=f"Dot plot, {title}, seconds on a logarithmic axis: {values}.",
+    )
+
+
+def speed_curves(speed: pd.DataFrame) -> alt.LayerChart:
+    """Seconds for one fit against the number of clusters, both axes logarithmic.
+
+    Parameters
+    ----------
+    speed : DataFrame
+        method, clusters and seconds.
+
+    Returns
+    -------
+    altair.LayerChart
+    """
+    across = alt.X("clusters:Q", title="clusters", scale=alt.Scale(type="log"))
+    up = alt.Y("seconds:Q", title="seconds", scale=alt.Scale(type="log"))
+    base = alt.Chart(speed).encode(across, up, alt.Detail("method:N"))
+    points = base.mark_point(filled=True, size=60, color="currentColor", opacity=1).encode(
+        alt.Shape("method:N", legend=alt.Legend(title=None, columns=2)),
+        tooltip=["method", "clusters", alt.Tooltip("seconds:Q", format=".3g")],
+    )
+    lines = base.mark_line(color="currentColor").encode(alt.StrokeDash("method:N", legend=None))
+    last = speed.loc[speed.groupby("method")["clusters"].idxmax()]
+    values = "; ".join(
+        f"{row.method} {_in_words(row.seconds)} at {row.clusters:,}" for row in last.itertuples()
+    )
+    return alt.layer(lines, points).properties(
+        width="container",
+        height=HEIGHT,
+        description=f"Seconds for one fit against the number of clusters: {values}.",
+    )
+
+
+def _by_path(channel, methods, values):
+    scale = alt.Scale(domain=methods, range=values[: len(methods)])
+    return getattr(alt, channel)("method:N", scale=scale, legend=alt.Legend(title=None))
+
+
+def _height_map(surface) -> alt.Chart:
+    steps = [
+        surface[name].drop_duplicates().sort_values().diff().min() / 2
+        for name in ("sd_intercept", "sd_slope")
+    ]
+    cells = surface[["excess"]].assign(
+        left=surface["sd_intercept"] - steps[0],
+        right=surface["sd_intercept"] + steps[0],
+        lower=surface["sd_slope"] - steps[1],
+        upper=surface["sd_slope"] + steps[1],
+    )
+    # Bands that widen upwards: near the minimum small differences count.
+    bands = alt.Scale(type="threshold", domain=[1, 3, 10, 30, 100], scheme="blues", reverse=True)
+    return (
+        alt.Chart(cells)
+        .mark_rect()
+        .encode(
+            alt.X("left:Q", scale=alt.Scale(nice=False)),
+            alt.X2("right:Q"),
+            alt.Y("lower:Q", scale=alt.Scale(nice=False)),
+            alt.Y2("upper:Q"),
+            alt.Color(
+                "excess:Q",
+                scale=bands,
+                legend=alt.Legend(title="above the minimum", type="symbol", columns=3),
+            ),
+        )
+    )
+
+
+def _path_description(surface, paths, methods) -> str:
+    low = surface.loc[surface["excess"].idxmin()]
+    ends = paths.loc[paths.groupby("method")["step"].idxmax()].set_index("method")
+    parts = [
+        f"{method} ends after {ends.loc[method, 'step'] + 1} evaluations at "
+        f"({ends.loc[method, 'sd_intercept']:.2f}, {ends.loc[method, 'sd_slope']:.2f}), "
+        f"criterion {ends.loc[method, 'criterion']:.1f}"
+        for method in methods
+    ]
+    return (
+        "Map of the criterion over the standard deviations of intercepts and slopes, relative to "
+        f"the residual's. The minimum is near ({low['sd_intercept']:.2f}, "
+        f"{low['sd_slope']:.2f}). " + "; ".join(parts) + "."
+    )
+
+
+def _in_words(seconds) -> str:
+    if seconds < 1:
+        return f"{1000 * seconds:.3g} ms"
+    return f"{seconds:.3g} s" if seconds < 600 else f"{seconds / 60:,.0f} min"
