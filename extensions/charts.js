@@ -1,10 +1,12 @@
 // Draw every chart of the page: <figure class="vega-chart"> with its Vega-Lite
 // specification in a <script type="application/json"> child.
-document.addEventListener("DOMContentLoaded", () => {
+(async () => {
   const specifications = '.vega-chart > script[type="application/json"]';
   for (const specification of document.querySelectorAll(specifications)) {
     const view = document.createElement("div");
     specification.before(view);
-    vegaEmbed(view, JSON.parse(specification.textContent), { renderer: "svg", actions: false });
+    await vegaEmbed(view, JSON.parse(specification.textContent), { renderer: "svg", actions: false });
+    // Show it before the next one is made.
+    await new Promise((drawn) => setTimeout(drawn));
   }
-});
+})();

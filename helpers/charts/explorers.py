@@ -41,30 +41,26 @@ def shrinkage_explorer() -> alt.LayerChart:
         ``cluster`` which cluster is ringed and described (0: none).
     """
     share = "pooling / 100"
-    clusters = (
-        alt.Chart()
-        .transform_calculate(
-            at_Intercept=f"lerp([datum.no_Intercept, datum.partial_Intercept], {share})",
-            at_x=f"lerp([datum.no_x, datum.partial_x], {share})",
-        )
-        .encode(
-            alt.X("no_Intercept:Q", title="intercept", scale=_limits(-1.5, 3.5)).axis(tickCount=6),
-            alt.Y("no_x:Q", title="slope of x", scale=_limits(-2, 3)),
-            tooltip=path_tooltip(),
-        )
+    clusters = alt.Chart().encode(
+        alt.X("no_Intercept:Q", title="intercept", scale=_limits(-1.5, 3.5)).axis(tickCount=6),
+        alt.Y("no_x:Q", title="slope of x", scale=_limits(-2, 3)),
     )
-    size = alt.Size("n:Q", scale=SIZES, legend=None)
+    points = {"size": alt.Size("n:Q", scale=SIZES, legend=None), "tooltip": path_tooltip()}
     here = {"x": "at_Intercept:Q", "y": "at_x:Q"}
     ring = clusters.transform_filter("datum.group == cluster").encode(**here)
     return (
         alt.layer(
             clusters.mark_rule(clip=True, strokeOpacity=0.35).encode(x2="at_Intercept", y2="at_x"),
-            end_points(clusters, "no pooling", filled=False).encode(size=size),
-            end_points(clusters, "partial pooling", filled=True).encode(size=size, **here),
+            end_points(clusters, "no pooling", filled=False).encode(**points),
+            end_points(clusters, "partial pooling", filled=True).encode(**points, **here),
             _ellipse(),
             _fixed_effects(),
             ring.mark_point(clip=True, size=260, stroke="currentColor", strokeWidth=2.5, opacity=1),
             _ringed_in_words(),
+        )
+        .transform_calculate(
+            at_Intercept=f"lerp([datum.no_Intercept, datum.partial_Intercept], {share})",
+            at_x=f"lerp([datum.no_x, datum.partial_x], {share})",
         )
         .add_params(
             alt.param(name="pooling", value=100),
