@@ -18,7 +18,8 @@ NOT_SHARED = shutil.ignore_patterns("__pycache__", "*.pyc")
 READ_ME = """\
 # Exercises of {name}
 
-1. Install: `python -m venv .venv`, then `.venv/bin/pip install -r requirements.txt` (Python 3.11 or later).
+1. Install, with Python 3.11 or later: `python -m venv .venv`, then
+   `.venv/bin/pip install -r requirements.txt`.
 2. Start `.venv/bin/jupyter lab` in this folder and open a notebook.
 3. Hand in the notebook under the name it has.
 

@@ -81,7 +81,9 @@ class Execution(NotebookClient):
             late = time.monotonic() - start > self.timeout
             return self._note(
                 f"{label(cell, index)} did not end within {self.timeout} seconds nor let itself "
-                "be interrupted" if late else f"{label(cell, index)} ended the kernel"
+                "be interrupted"
+                if late
+                else f"{label(cell, index)} ended the kernel"
             )
         finally:
             guard.cancel()

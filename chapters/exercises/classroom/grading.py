@@ -419,9 +419,7 @@ def gradebook_points(course, exercise, student):
 
 def read_release(course, exercise):
     """Read the notebook that was handed out."""
-    return nbformat.read(
-        course.folder / "release" / exercise / f"{exercise}.ipynb", as_version=4
-    )
+    return nbformat.read(course.folder / "release" / exercise / f"{exercise}.ipynb", as_version=4)
 
 
 def exercises_of(course):
@@ -452,8 +450,10 @@ def main(class_name, folder, unsafe=""):
     new = grader.grade(submissions)
     table = grade_table(course, grader.outcomes)
     table.to_csv(course.folder / "grades.csv", index=False)
-    print(f"{len(submissions)} notebooks, {new} of them new; memory {MEMORY_BYTES / 2**30:.0f} GB, "
-          f"{CELL_SECONDS} seconds a cell, {TOTAL_SECONDS} a notebook.")
+    print(
+        f"{len(submissions)} notebooks, {new} of them new; memory {MEMORY_BYTES / 2**30:.0f} GB, "
+        f"{CELL_SECONDS} seconds a cell, {TOTAL_SECONDS} a notebook."
+    )
     print(table["status"].value_counts().to_string())
     print(f"\nPoints:   {course.folder / 'grades.csv'}\nFeedback: {course.folder / 'feedback'}/")
 

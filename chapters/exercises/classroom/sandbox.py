@@ -12,7 +12,6 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 KERNEL_NAME = "submission"
 HOME = "/home/student"

@@ -154,7 +154,8 @@ def _check_cell(cell):
     lines = cell.source.split("\n") if cell.cell_type == "code" else []
     for line in lines:
         if LIKE_A_MARKER.match(line) and line not in MARKERS:
-            raise SourceError(f"{line.strip()!r} is not a marker; allowed are {', '.join(MARKERS)}.")
+            allowed = ", ".join(MARKERS)
+            raise SourceError(f"{line.strip()!r} is not a marker; allowed are {allowed}.")
     found = [line for line in lines if line in MARKERS]
     wanted = []
     if cell.cell_type == "code" and is_answer(cell):
