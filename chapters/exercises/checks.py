@@ -52,7 +52,8 @@ class Checks:
 
     def __init__(self, key=None):
         self._key = None if key is None else json.loads(zlib.decompress(base64.b64decode(key)))
-        self._record = {"answers": {}, "tolerances": {}, "mistakes": {}, "rejected": []}
+        self._record = {name: {} for name in ("answers", "tolerances", "mistakes")}
+        self._record |= {"hidden": [], "rejected": []}
 
     def __call__(self, **answers):
         """Check answers by name; raise :class:`NotYet` at the first that is not right."""
@@ -79,6 +80,7 @@ class Checks:
         """
         if value is not None:
             self._record["answers"][name] = _plain(name, value)
+            self._record["hidden"].append(name)
         self._record["tolerances"][name] = float(tolerance)
         self._record["mistakes"][name] = [
             [message, _plain(name, wrong)] for message, wrong in (mistakes or {}).items()
@@ -111,7 +113,8 @@ def make_key(record):
         Fingerprints of each answer and of its foreseen mistakes, as text.
     """
     key = {}
-    for name, answer in record["answers"].items():
+    for name in sorted(set(record["answers"]) - set(record["hidden"])):
+        answer = record["answers"][name]
         tolerance = record["tolerances"].get(name, 0.0)
         mistakes = [
             {"print": fingerprint(name, wrong, tolerance), "message": message}

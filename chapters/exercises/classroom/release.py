@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[3]
 # The class whose numbers the book shows; its seeds are the ones in the sources.
 BOOK = "book"
 MOST_DRAWS = 20
-PLACEHOLDER = re.compile(r'\b(reference|tolerance)\("(\w+)"\)')
+PLACEHOLDER = re.compile(r'\b(reference|tolerance)\(\s*"(\w+)"\s*\)')
 LINK_TO_PAGE = re.compile(r"\[([^\]]+)\]\([^)\s]+\.md\)")
 
 
