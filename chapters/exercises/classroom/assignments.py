@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -11,7 +12,7 @@ import nbformat
 from tqdm import tqdm
 
 from classroom import release, sources
-from classroom.course import Course, TeacherError
+from classroom.course import Course, TeacherError, call_nbgrader
 
 SHARED = ("helpers", "data", "requirements.txt", "LICENSE")
 NOT_SHARED = shutil.ignore_patterns("__pycache__", "*.pyc")
@@ -47,8 +48,9 @@ def make_assignments(course, progress=sys.stderr):
         prepared = pool.map(lambda item: prepare(*item, course.name), notebooks.items())
         done = list(tqdm(prepared, "Run the references", len(files), file=progress, unit="set"))
     api = course.api()
-    for exercise, instructor in zip(notebooks, done, strict=True):
+    for exercise, (instructor, record) in zip(notebooks, done, strict=True):
         hand_to_nbgrader(course, api, exercise, instructor)
+        write_answers(course, exercise, record)
     course.write_settings()
     write_handouts(course, list(notebooks))
     return {exercise: sources.points(notebook) for exercise, notebook in notebooks.items()}
@@ -65,13 +67,15 @@ def prepare(exercise, notebook, class_name):
 
     Returns
     -------
-    nbformat.NotebookNode
+    instructor : nbformat.NotebookNode
         nbgrader's source.
+    record : dict
+        The answers, their tolerances, and the foreseen mistakes.
     """
     seed, record = release.run_reference(notebook, class_name, exercise)
     instructor = release.instructor_notebook(notebook, seed, record)
     release.execute(release.handed_in(instructor))
-    return instructor
+    return instructor, record
 
 
 def hand_to_nbgrader(course, api, exercise, instructor):
@@ -79,9 +83,15 @@ def hand_to_nbgrader(course, api, exercise, instructor):
     source = course.folder / "source" / exercise
     source.mkdir(parents=True, exist_ok=True)
     nbformat.write(instructor, source / f"{exercise}.ipynb")
-    result = api.generate_assignment(exercise)
-    if not result["success"]:
-        raise TeacherError(f"nbgrader could not make {exercise}:\n{result.get('log', '')}")
+    if reason := call_nbgrader(api.generate_assignment, exercise):
+        raise TeacherError(f"nbgrader could not make {exercise}: {reason}")
+
+
+def write_answers(course, exercise, record):
+    """Write the answers of this class, for the teacher to look up."""
+    folder = course.folder / "answers"
+    folder.mkdir(exist_ok=True)
+    (folder / f"{exercise}.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
 
 
 def write_handouts(course, exercises):

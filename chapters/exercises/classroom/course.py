@@ -32,12 +32,34 @@ c.ClearSolutions.text_stub = {text!r}
 """
 
 
-# nbgrader's own queries make SQLAlchemy remark on the order of its objects.
-warnings.filterwarnings("ignore", category=SAWarning)
-
-
 class TeacherError(Exception):
     """Something the teacher can put right; shown without a traceback."""
+
+
+def call_nbgrader(function, *arguments):
+    """Call a function of nbgrader's interface, and return why it failed.
+
+    Parameters
+    ----------
+    function : callable
+        For instance ``api.autograde``.
+    *arguments
+        Its arguments.
+
+    Returns
+    -------
+    str or None
+        One line; None if it succeeded.
+    """
+    with warnings.catch_warnings():
+        # nbgrader's own queries make SQLAlchemy remark on the order of its objects.
+        warnings.simplefilter("ignore", SAWarning)
+        result = function(*arguments)
+    if result["success"]:
+        return None
+    said = (result.get("log") or result["error"]).splitlines()
+    errors = [line.strip() for line in said if re.match(r"\s*[\w.]*(Error|Exception)\b", line)]
+    return (errors or said)[-1][:200]
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from tqdm import tqdm
 from traitlets import Unicode
 
 from classroom import sandbox, sources
-from classroom.course import Course, TeacherError
+from classroom.course import Course, TeacherError, call_nbgrader
 from classroom.execution import CELL_SECONDS, MEMORY_BYTES, TOTAL_SECONDS, forbid_points, label
 
 LARGEST_FILE = 10_000_000
@@ -155,10 +155,8 @@ class Grader:
         folder = self.course.folder / "submitted" / one.student / one.exercise
         folder.mkdir(parents=True, exist_ok=True)
         nbformat.write(notebook, folder / f"{one.exercise}.ipynb")
-        result = self.sanitizer.autograde(one.exercise, one.student)
-        if not result["success"]:
-            return "nbgrader cannot read it: the notebook's hidden metadata are damaged"
-        return None
+        reason = call_nbgrader(self.sanitizer.autograde, one.exercise, one.student)
+        return reason and f"nbgrader cannot read it: {reason}"
 
     def _autograded(self, one):
         return self.course.folder / "autograded" / one.student / one.exercise
@@ -208,9 +206,8 @@ class Grader:
             self.executed / one.student / f"{one.exercise}.ipynb", as_version=4
         )
         reasons = [*reasons, *differences(original, release), *errors_of(executed)]
-        result = self.recorder.autograde(one.exercise, one.student)
-        if not result["success"]:
-            self._fail(one, "nbgrader could not record it")
+        if reason := call_nbgrader(self.recorder.autograde, one.exercise, one.student):
+            self._fail(one, f"nbgrader could not record it: {reason}")
             return
         self._keep(one, GRADED, list(dict.fromkeys(reasons)))
 
@@ -225,7 +222,7 @@ class Grader:
         for (student, exercise), score in scores.items():
             outcome = self.outcomes.get(student, {}).get(exercise, {})
             if outcome.get("status") == GRADED and outcome.get("feedback_of") != score:
-                self.recorder.generate_feedback(exercise, student)
+                call_nbgrader(self.recorder.generate_feedback, exercise, student)
                 outcome["feedback_of"] = score
 
 

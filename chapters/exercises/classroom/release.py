@@ -6,6 +6,7 @@ and what it answers becomes the expectation.
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import hashlib
 import os
@@ -101,7 +102,8 @@ def execute(notebook):
             timeout=120,
             resources={"metadata": {"path": str(sources.FOLDER)}},
         )
-        client.execute(env={**os.environ, "PYTHONPATH": path}, cleanup_kc=True)
+        environment = {**os.environ, "PYTHONPATH": path}
+        asyncio.run(client.async_execute(env=environment, cleanup_kc=True))
     return notebook
 
 
