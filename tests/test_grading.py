@@ -7,6 +7,8 @@ import copy
 import hashlib
 import io
 import os
+import socket
+import sys
 from pathlib import Path
 
 import nbformat
@@ -25,6 +27,8 @@ needs_bubblewrap = pytest.mark.skipif(
 SET = "e5-weighting"
 QUESTIONS = ["q1-weights", "q2-group-mean", "q3-half", "q4-outlier", "q5-words"]
 POINTS = [2, 2, 3, 3]
+# A reference cell takes a second or two; endless ones should not take long to be noticed.
+CELL_SECONDS = 15
 
 
 def read(path):
@@ -68,7 +72,7 @@ def hand_in(folder, student, notebook, exercise=SET):
 def grade(course, folder, *, protected=PROTECTED):
     """Grade a folder as `make grade` does; return how many were new, and the table."""
     submissions, _ = find_submissions(folder, grading.exercises_of(course))
-    grader = Grader(course, protected=protected)
+    grader = Grader(course, protected=protected, cell_seconds=CELL_SECONDS)
     new = grader.grade(submissions, progress=io.StringIO())
     return new, grade_table(course, grader.outcomes).set_index("student")
 
@@ -111,11 +115,11 @@ def test_the_reference_earns_full_marks_and_the_untouched_release_none(classes, 
         assert table["reason"].tolist() == ["", ""]
 
 
-WRONG_WEIGHTS = """
-between, within = variance_components(fit)["variance"]
-weights = 1 / (between + within / by_cluster["size"])
-weights = weights / weights.sum()
-weights.iloc[0] += 0.003
+NEARLY_RIGHT = """
+regression = fit_pooled("y ~ treatment", far)
+mixed = fit_mixed("y ~ treatment + (1 | cluster)", far)
+gap = regression.fixed["Intercept"] - mixed.fixed["Intercept"] + 0.003
+share = 1 - cluster_weights(mixed)["lambda"].iloc[0]
 """
 TOP_LEVEL_LOOP = "while True:\n    pass"
 LOOP_IN_A_FUNCTION = "def half_weight_icc(small, large):\n    while True:\n        pass"
@@ -130,51 +134,60 @@ while True:
 EXIT = "import os\nos._exit(0)"
 MEMORY_HOG = "hoard = []\nwhile True:\n    hoard.append(bytearray(10**8))"
 FLOOD = 'while True:\n    print("x" * 10_000)'
-# Looks for whatever holds a hidden check, and leaves a mark wherever it can write.
+DISK_HOG = """
+import glob
+folder = glob.glob("/tmp/run-*")[0]
+for number in range(50):
+    with open(f"{folder}/{number}", "wb") as file:
+        file.write(bytes(50_000_000))
+import time
+time.sleep(10)
+"""
+# Looks for whatever holds a hidden check, and tries to change whatever it is given.
 INTRUDER = """
 import os, socket, sqlite3
-found = []
+found, changed = [path for path in {files} if os.path.exists(path)], []
 for folder, _, names in os.walk({root!r}):
-    if folder.startswith(("/proc", "/sys", "/usr", "/lib", {prefixes})):
-        continue
-    for name in names:
-        if name.endswith((".ipynb", ".db", ".md", ".csv", ".zip")):
-            path = os.path.join(folder, name)
-            if "/home/student/data/" not in path:
-                found.append(path)
-for path in {targets}:
-    found += [path] if os.path.exists(path) else []
+    if not folder.startswith(("/proc", "/sys", "/usr", "/lib", "/home/student/data", {prefixes})):
+        endings = (".ipynb", ".db", ".md", ".csv", ".zip")
+        found += [os.path.join(folder, name) for name in names if name.endswith(endings)]
+for folder in {folders}:
     for attempt in (
-        lambda: open(os.path.join(path, "intruder-was-here"), "w").close(),
-        lambda: open(path, "a").write("intruder-was-here"),
-        lambda: sqlite3.connect(os.path.join(path, "gradebook.db")).execute(
-            "update grade set manual_score = 99"
-        ),
+        lambda: open(os.path.join(folder, "intruder-was-here"), "w").close(),
+        lambda: open(os.path.join(folder, "gradebook.db"), "a").write("intruder-was-here"),
     ):
         try:
             attempt()
-            found.append("changed " + path)
-        except Exception:
+            changed.append(folder)
+        except OSError:
             pass
 try:
     socket.create_connection(("127.0.0.1", {port}), timeout=1)
     found.append("network")
 except OSError:
     pass
-print("FOUND", found, [name for name in os.environ if "JUPYTER" in name or "COURSE" in name])
+print("FOUND", found, "CHANGED", changed, [name for name in os.environ if "JUPYTER" in name])
 gap = share = 0
 """
 
 
 def intruder(course, submissions, canary, port):
     """Write a notebook that tries to read the hidden checks and to write another's grade."""
-    import sys
-
-    targets = [course.folder, course.folder / "gradebook.db", submissions, canary, release.ROOT]
-    targets += [Path.home(), release.ROOT / "chapters" / "exercises" / f"{SET}.md"]
     prefixes = ", ".join(repr(prefix) for prefix in {sys.prefix, sys.base_prefix})
-    paths = [str(path) for path in targets]
-    return INTRUDER.format(root="/", targets=paths, prefixes=prefixes, port=port)
+    files = [
+        course.folder / "gradebook.db",
+        course.folder / "source" / SET / f"{SET}.ipynb",
+        submissions / "perfect" / f"{SET}.ipynb",
+        release.ROOT / "chapters" / "exercises" / f"{SET}.md",
+    ]
+    folders = [course.folder, submissions, canary, release.ROOT, Path.home()]
+    return INTRUDER.format(
+        root="/",
+        files=[str(path) for path in files],
+        folders=[str(path) for path in folders],
+        prefixes=prefixes,
+        port=port,
+    )
 
 
 def with_deleted_cells(course):
@@ -220,7 +233,7 @@ def graded(classes, tmp_path_factory):
     half = {name: untouched[name] for name in ("half", "outlier", "q5-words")}
     hand_in(folder, "perfect", solved(course))
     hand_in(folder, "half", solved(course, **half))
-    hand_in(folder, "tolerance", solved(course, weights=WRONG_WEIGHTS))
+    hand_in(folder, "tolerance", solved(course, outlier=NEARLY_RIGHT))
     hand_in(folder, "syntax", solved(course, group_mean="group_mean = (1"))
     hand_in(folder, "json", nbformat.writes(solved(course))[:2000])
     hand_in(folder, "empty", "")
@@ -230,15 +243,19 @@ def graded(classes, tmp_path_factory):
     hand_in(folder, "exit", solved(course, half=EXIT))
     hand_in(folder, "memory", solved(course, outlier=MEMORY_HOG))
     hand_in(folder, "flood", solved(course, outlier=FLOOD))
+    hand_in(folder, "disk", solved(course, outlier=DISK_HOG))
     hand_in(folder, "deleted", with_deleted_cells(course))
     hand_in(folder, "rewritten", with_rewritten_check(course))
-    hand_in(folder, "intruder", solved(course, outlier=intruder(course, folder, canary, 8000)))
+    server = socket.create_server(("127.0.0.1", 0))
+    code = intruder(course, folder, canary, server.getsockname()[1])
+    hand_in(folder, "intruder", solved(course, outlier=code))
     result = Graded()
     result.course, result.folder = course, folder
     watched = [folder, canary, course.handouts, course.folder / "source", course.folder / "release"]
     watched.append(release.ROOT / "chapters")
     result.before, home = fingerprints(*watched), sorted(os.listdir(Path.home()))
     result.new, result.table = grade(course, folder, protected=True)
+    server.close()
     result.after = fingerprints(*watched)
     result.home = (home, sorted(os.listdir(Path.home())))
     return result
@@ -247,16 +264,17 @@ def graded(classes, tmp_path_factory):
 EARNED = {
     "perfect": (POINTS, "needs manual points", ""),
     "half": ([2, 2, 0, 0], "graded", ""),
-    "tolerance": ([0, 2, 3, 3], "needs manual points", ""),
+    "tolerance": ([2, 2, 3, 0], "needs manual points", ""),
     "syntax": ([2, 0, 3, 3], "needs manual points", "group-mean: SyntaxError"),
     "json": ([0, 0, 0, 0], "failed", "not valid JSON"),
     "empty": ([0, 0, 0, 0], "failed", "empty"),
-    "loop": ([0, 0, 3, 3], "needs manual points", "weights took longer than 30 seconds"),
-    "function": ([2, 2, 0, 3], "needs manual points", "q3-half took longer than 30 seconds"),
+    "loop": ([0, 0, 3, 3], "needs manual points", "weights took longer than 15 seconds"),
+    "function": ([2, 2, 0, 3], "needs manual points", "q3-half took longer than 15 seconds"),
     "stubborn": ([2, 2, 3, 0], "needs manual points", "nor let itself be interrupted"),
     "exit": ([2, 2, 0, 0], "needs manual points", "half ended the kernel"),
     "memory": ([2, 2, 3, 0], "needs manual points", "outlier: MemoryError"),
     "flood": ([2, 2, 3, 0], "needs manual points", "outlier printed too much"),
+    "disk": ([2, 2, 3, 0], "needs manual points", "filled the disk"),
     "deleted": ([2, 2, 3, 0], "needs manual points", "q2-group-mean was deleted and put back"),
     "rewritten": ([0, 0, 3, 3], "needs manual points", "q1-weights was rewritten"),
     "intruder": ([2, 2, 3, 0], "needs manual points", ""),
@@ -290,19 +308,29 @@ def test_nothing_outside_the_sandbox_changed(graded):
     assert graded.home[0] == graded.home[1]
     executed = read(graded.course.folder / "executed" / "intruder" / f"{SET}.ipynb")
     printed = cell_of(executed, "outlier").outputs[0].text
-    assert printed.startswith("FOUND [] []")
+    # What it changed lay in its own temporary folder, under the same names.
+    assert printed.startswith("FOUND [] CHANGED")
+    assert printed.rstrip().endswith("] []")
 
 
 @needs_bubblewrap
 def test_an_intruder_finds_and_changes_things_where_nothing_protects(graded, tmp_path):
     """Without this control the test above would prove nothing: its code, on a folder of our own."""
-    (tmp_path / "gradebook.db").write_text("")
-    code = INTRUDER.format(root=str(tmp_path), targets=[str(tmp_path)], prefixes="'-'", port=1)
-    printed = io.StringIO()
-    names = {"print": lambda *words: print(*words, file=printed)}
-    exec(code, names)
-    assert f"changed {tmp_path}" in printed.getvalue()
-    assert f"{tmp_path}/gradebook.db" in printed.getvalue()
+    book = tmp_path / "gradebook.db"
+    book.write_text("")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        code = INTRUDER.format(
+            root=str(tmp_path),
+            files=[str(book)],
+            folders=[str(tmp_path)],
+            prefixes="'-'",
+            port=server.getsockname()[1],
+        )
+        printed = io.StringIO()
+        exec(code, {"print": lambda *words: print(*words, file=printed)})
+    found = f"FOUND ['{book}', '{book}', 'network'] CHANGED ['{tmp_path}', '{tmp_path}']"
+    assert printed.getvalue().startswith(found)
+    assert book.read_text() == "intruder-was-here"
 
 
 @needs_bubblewrap
@@ -333,7 +361,7 @@ def test_manual_points_arrive_in_the_table_and_the_feedback(graded):
 def test_feedback_shows_the_messages_and_runs_no_script_of_a_student(graded):
     folder = graded.course.folder / "feedback"
     wrong = (folder / "tolerance" / SET / f"{SET}.html").read_text(encoding="utf-8")
-    assert "Not yet. weights: this is not the value." in wrong
+    assert "Not yet. gap: this is not the value." in wrong
     cells = read(graded.course.folder / "executed" / "perfect" / f"{SET}.ipynb").cells
     kinds = {
         kind
@@ -349,7 +377,7 @@ def test_without_bubblewrap_the_teacher_is_told_and_must_insist(classes, tmp_pat
     monkeypatch.setattr(release, "ROOT", tmp_path)
     course = classes["stats501-2027"]
     monkeypatch.setattr(grading, "Course", lambda name: course)
-    with pytest.raises(TeacherError, match="UNPROTECTED.*\n.*\n.*\n.*\n.*UNSAFE=1"):
+    with pytest.raises(TeacherError, match="(?s)UNPROTECTED.*UNSAFE=1"):
         grading.main(course.name, str(tmp_path))
 
 

@@ -1,4 +1,4 @@
-"""Chapter 1 run in JupyterLab, opened as the README says."""
+"""Chapter 1 and an exercise run in JupyterLab, opened as the README says."""
 
 import os
 import shutil
@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -32,11 +33,9 @@ def wait_until_answering(address, server):
     raise TimeoutError("JupyterLab does not answer")
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    """Start a JupyterLab in a folder with chapter 1 alone; yield its address."""
-    folder, settings = tmp_path_factory.mktemp("lab"), tmp_path_factory.mktemp("settings")
-    shutil.copy(ROOT / "chapters" / "shrinkage.md", folder)
+@contextmanager
+def running_lab(folder, settings, **environment):
+    """Start a JupyterLab in a folder; yield its address."""
     # Otherwise JupyterLab keeps only the cells in sight on the page.
     tracker = settings / "@jupyterlab" / "notebook-extension" / "tracker.jupyterlab-settings"
     tracker.parent.mkdir(parents=True)
@@ -45,7 +44,7 @@ def lab(tmp_path_factory):
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
     command += [f"--port={address.rpartition(':')[2]}", "--IdentityProvider.token="]
     command += [f"--LabApp.user_settings_dir={settings}"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "JUPYTER_PREFER_ENV_PATH": "1"}
+    environment = {**os.environ, "JUPYTER_PREFER_ENV_PATH": "1", **environment}
     with open(folder / "lab.log", "w") as log:
         server = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
         try:
@@ -54,6 +53,15 @@ def lab(tmp_path_factory):
         finally:
             server.terminate()
             server.wait(30)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """Start a JupyterLab in a folder with chapter 1 alone; yield its address."""
+    folder, settings = tmp_path_factory.mktemp("lab"), tmp_path_factory.mktemp("settings")
+    shutil.copy(ROOT / "chapters" / "shrinkage.md", folder)
+    with running_lab(folder, settings, PYTHONPATH=str(ROOT)) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +96,54 @@ def test_every_figure_is_drawn(notebook):
     )
     assert len(heights) == source.count(":tags: [hide-input]")
     assert min(heights) > 100
+
+
+@pytest.fixture(scope="module")
+def exercise(classes, browser, tmp_path_factory):
+    """Open an exercise as a student has it, unpacked from the zip file that was handed out."""
+    folder, settings = tmp_path_factory.mktemp("student"), tmp_path_factory.mktemp("settings")
+    course = next(iter(classes.values()))
+    shutil.unpack_archive(course.handouts / f"{course.name}.zip", folder)
+    with running_lab(folder, settings, PYTHONPATH="") as address:
+        page = browser.new_page(viewport={"width": 1280, "height": 1500})
+        page.set_default_timeout(60_000)
+        page.goto(f"{address}/lab/tree/{course.name}/e2-sleep.ipynb")
+        page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']").first.wait_for()
+        yield page
+
+
+def answer(page, code, *, run_above=False):
+    """Write into the first answer cell, run it and its check; return what the check says."""
+    cells = page.locator(".jp-CodeCell")
+    texts = cells.all_inner_texts()
+    check = next(n for n, text in enumerate(texts) if "check(slope_variance" in text)
+    cells.nth(check - 1).locator(".cm-content").click()
+    page.keyboard.press("Control+a")
+    page.keyboard.insert_text(code)
+    if run_above:
+        page.locator(".lm-MenuBar-itemLabel").get_by_text("Run", exact=True).click()
+        page.locator(".lm-Menu-itemLabel").get_by_text("Run All Above Selected Cell").click()
+    cells.nth(check - 1).locator(".cm-content").click()
+    page.keyboard.press("Shift+Enter")
+    before = cells.nth(check).locator(".jp-InputArea-prompt").inner_text()
+    page.keyboard.press("Shift+Enter")
+    page.wait_for_function(
+        """([number, before]) => {
+            const cell = document.querySelectorAll('.jp-CodeCell')[number];
+            const prompt = cell.querySelector('.jp-InputArea-prompt').textContent;
+            return prompt !== before && /\\[\\d+\\]/.test(prompt);
+        }""",
+        arg=[check, before],
+    )
+    return cells.nth(check).locator(".jp-OutputArea-output").inner_text().strip()
+
+
+def test_a_student_is_told_which_mistake_it_was_and_then_that_it_is_right(exercise):
+    fit = 'fit = fit_mixed("Reaction ~ Days + (Days | Subject)", sleep)\n'
+    table = 'components = variance_components(fit).set_index("effect")\n'
+    said = answer(
+        exercise, fit + table + 'slope_variance = components.loc["Days", "sd"]', run_above=True
+    )
+    assert said == ("Not yet. slope_variance: your variance is a standard deviation: square it.")
+    said = answer(exercise, fit + table + 'slope_variance = components.loc["Days", "variance"]')
+    assert said == "slope_variance: right."

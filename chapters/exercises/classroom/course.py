@@ -14,6 +14,7 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+from nbformat.warnings import MissingIDFieldWarning
 from nbgrader.api import Gradebook
 from nbgrader.apps import NbGraderAPI
 from nbgrader.coursedir import CourseDirectory
@@ -54,6 +55,8 @@ def call_nbgrader(function, *arguments):
     with warnings.catch_warnings():
         # nbgrader's own queries make SQLAlchemy remark on the order of its objects.
         warnings.simplefilter("ignore", SAWarning)
+        # A check that it puts back has no cell id yet.
+        warnings.simplefilter("ignore", MissingIDFieldWarning)
         result = function(*arguments)
     if result["success"]:
         return None

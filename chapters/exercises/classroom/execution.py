@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import resource
@@ -39,16 +40,19 @@ GRACE_SECONDS = 5
 class Execution(NotebookClient):
     """nbclient, with a limit on what a notebook may print, and on its time as a whole."""
 
-    def __init__(self, notebook, **options):
+    def __init__(self, notebook, cell_seconds, folder, **options):
         super().__init__(
             notebook,
-            timeout=CELL_SECONDS,
+            timeout=cell_seconds,
             interrupt_on_timeout=True,
             allow_errors=True,
             store_widget_state=False,
             startup_timeout=60,
             **options,
         )
+        self.cell_seconds = cell_seconds
+        self.folder = folder
+        self.finished = threading.Event()
         self.reasons = []
         self.printed = 0
         self.ends = time.monotonic() + TOTAL_SECONDS
@@ -58,20 +62,30 @@ class Execution(NotebookClient):
         # Not to our own output: what the kernel writes past Jupyter has no limit.
         silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         with self.setup_kernel(env={"PATH": os.environ["PATH"]}, **silent):
+            threading.Thread(target=self._watch_folder, daemon=True).start()
             stopped = None
             for index, cell in enumerate(self.nb.cells):
                 if cell.cell_type == "code":
                     stopped = stopped or self._run_cell(cell, index)
                     if stopped:
                         forbid_points(cell, stopped)
+            self.finished.set()
         return self.reasons
+
+    def _watch_folder(self):
+        """End the kernel if it fills the folder of its sockets, the only one on the disk."""
+        while not self.finished.wait(1):
+            if bytes_in(self.folder) > FILE_BYTES:
+                self._note("the notebook filled the disk")
+                self._end_kernel()
+                return
 
     def _run_cell(self, cell, index):
         """Run a cell; return why no further cell can run, or None."""
         remaining = self.ends - time.monotonic()
         if remaining <= 0:
             return self._note(f"the whole notebook took longer than {TOTAL_SECONDS} seconds")
-        self.timeout = min(CELL_SECONDS, int(remaining) + 1)
+        self.timeout = min(self.cell_seconds, int(remaining) + 1)
         start = time.monotonic()
         guard = threading.Timer(self.timeout + GRACE_SECONDS, self._end_kernel)
         guard.start()
@@ -116,6 +130,16 @@ class Execution(NotebookClient):
         return self.printed > OUTPUT_CHARACTERS and msg["msg_type"] != "error"
 
 
+def bytes_in(folder):
+    """Return the size of all files below a folder, which may change while we look."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += os.lstat(os.path.join(parent, name)).st_size
+    return total
+
+
 def label(cell, index):
     """Name a cell for the teacher."""
     return cell.metadata.get("nbgrader", {}).get("grade_id", f"cell {index + 1}")
@@ -148,7 +172,7 @@ def limit_resources():
         resource.setrlimit(limit, (value, value))
 
 
-def run_submission(notebook, shared, *, protected):
+def run_submission(notebook, shared, *, protected, cell_seconds):
     """Run a notebook; change it in place.
 
     Parameters
@@ -159,6 +183,8 @@ def run_submission(notebook, shared, *, protected):
         Folder with what the notebooks import.
     protected : bool
         Under bubblewrap.
+    cell_seconds : int
+        Longest time of a cell.
 
     Returns
     -------
@@ -175,7 +201,7 @@ def run_submission(notebook, shared, *, protected):
             transport="ipc",
             connection_file=f"{folder}/kernel.json",
         )
-        execution = Execution(notebook, km=manager)
+        execution = Execution(notebook, cell_seconds, Path(folder), km=manager)
         execution.owns_km = True
         reasons = execution.run()
     plain_outputs(notebook)
@@ -189,10 +215,16 @@ def main(arguments):
     parser.add_argument("executed", type=Path)
     parser.add_argument("shared", type=Path)
     parser.add_argument("--unprotected", action="store_true")
+    parser.add_argument("--cell-seconds", type=int, default=CELL_SECONDS)
     options = parser.parse_args(arguments)
     limit_resources()
     notebook = nbformat.read(options.notebook, as_version=4)
-    reasons = run_submission(notebook, options.shared, protected=not options.unprotected)
+    reasons = run_submission(
+        notebook,
+        options.shared,
+        protected=not options.unprotected,
+        cell_seconds=options.cell_seconds,
+    )
     notebook.metadata["reasons"] = reasons
     nbformat.write(notebook, options.executed)
 

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,8 +32,10 @@ from tqdm import tqdm
 from traitlets import Unicode
 
 from classroom import sandbox, sources
+from classroom.assignments import NOT_SHARED
 from classroom.course import Course, TeacherError, call_nbgrader
 from classroom.execution import CELL_SECONDS, MEMORY_BYTES, TOTAL_SECONDS, forbid_points, label
+from classroom.release import ROOT
 
 LARGEST_FILE = 10_000_000
 FAILED, BY_HAND, GRADED = "failed", "needs manual points", "graded"
@@ -81,11 +84,14 @@ class Grader:
     course : Course
     protected : bool
         Whether submissions run under bubblewrap.
+    cell_seconds : int
+        Longest time of a cell.
     """
 
-    def __init__(self, course, *, protected):
+    def __init__(self, course, *, protected, cell_seconds=CELL_SECONDS):
         self.course = course
-        self.protected = protected
+        self.options = ["--cell-seconds", str(cell_seconds)]
+        self.options += [] if protected else ["--unprotected"]
         self.executed = course.folder / "executed"
         self.outcomes = read_outcomes(course)
         self.sanitizer = course.api(Autograde={"autograde_preprocessors": []})
@@ -128,6 +134,8 @@ class Grader:
                     running[pool.submit(self._execute, one, shared)] = one
             for future in as_completed(running):
                 self._record(running[future], future.result())
+                # Kept at once: a run that is interrupted need not start anew.
+                write_outcomes(self.course, self.outcomes)
                 bar.update()
         self._refresh_feedback()
         write_outcomes(self.course, self.outcomes)
@@ -168,7 +176,7 @@ class Grader:
         target.unlink(missing_ok=True)
         sanitized = self._autograded(one) / f"{one.exercise}.ipynb"
         command = [sys.executable, "-m", "classroom.execution", sanitized, target, shared]
-        command += [] if self.protected else ["--unprotected"]
+        command += self.options
         environment = {**os.environ, "PYTHONPATH": str(sources.FOLDER)}
         try:
             subprocess.run(
@@ -226,19 +234,15 @@ class Grader:
                 outcome["feedback_of"] = score
 
 
-class shared_folder(tempfile.TemporaryDirectory):  # noqa: N801 (a context manager, named as one)
-    """A folder with all that notebooks import, and nothing else."""
-
-    def __enter__(self):
-        folder = Path(super().__enter__())
-        for name in ("helpers", "data"):
-            shutil.copytree(
-                sources.FOLDER.parents[1] / name,
-                folder / name,
-                ignore=shutil.ignore_patterns("__pycache__"),
-            )
+@contextmanager
+def shared_folder():
+    """Yield a folder with all that notebooks import, and nothing else."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for part in ("helpers", "data"):
+            shutil.copytree(ROOT / part, folder / part, ignore=NOT_SHARED)
         shutil.copy(sources.FOLDER / "checks.py", folder)
-        return folder
+        yield folder
 
 
 def find_submissions(folder, exercises):
@@ -339,7 +343,8 @@ def errors_of(executed):
             is_error = output.output_type == "error"
             if is_error and not sources.is_check(cell) and output.ename != "NotRun":
                 message = f"{output.ename}: {output.evalue}".splitlines()[0][:120]
-                reasons.append(f"{label(cell, index)}: {message}")
+                readable = "".join(letter for letter in message if letter.isprintable())
+                reasons.append(f"{label(cell, index)}: {readable}")
     return reasons
 
 

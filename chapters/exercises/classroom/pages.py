@@ -56,6 +56,8 @@ def show_exercise(app, docname, source):
 def page_links(docname, repository_url):
     """Write the links to the notebook: to download, and to launch once the repository has a home.
 
+    Binder finds the notebook where ``python -m classroom.release`` puts it.
+
     Parameters
     ----------
     docname : str

@@ -228,3 +228,16 @@ def handed_in(instructor):
         if sources.is_answer(cell):
             cell.source = sources.solution(cell)
     return submission
+
+
+def main():
+    """Write the notebooks of the book beside their sources, for Binder to open."""
+    for path in sources.exercise_files():
+        notebook = sources.read_source(path)
+        seed, record = run_reference(notebook, BOOK, path.stem)
+        student = student_notebook(instructor_notebook(notebook, seed, record))
+        nbformat.write(student, path.with_suffix(".ipynb"))
+
+
+if __name__ == "__main__":
+    main()
