@@ -8,6 +8,7 @@ import hashlib
 import io
 import os
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -145,25 +146,23 @@ time.sleep(10)
 """
 # Looks for whatever holds a hidden check, and tries to change whatever it is given.
 INTRUDER = """
-import os, socket, sqlite3
+import os, socket
 found, changed = [path for path in {files} if os.path.exists(path)], []
 for folder, _, names in os.walk({root!r}):
     if not folder.startswith(("/proc", "/sys", "/usr", "/lib", "/home/student/data", {prefixes})):
         endings = (".ipynb", ".db", ".md", ".csv", ".zip")
         found += [os.path.join(folder, name) for name in names if name.endswith(endings)]
 for folder in {folders}:
-    for attempt in (
-        lambda: open(os.path.join(folder, "intruder-was-here"), "w").close(),
-        lambda: open(os.path.join(folder, "gradebook.db"), "a").write("intruder-was-here"),
-    ):
+    for name in ("intruder-was-here", "gradebook.db"):
         try:
-            attempt()
+            with open(os.path.join(folder, name), "a") as file:
+                file.write("intruder-was-here")
             changed.append(folder)
         except OSError:
             pass
 try:
-    socket.create_connection(("127.0.0.1", {port}), timeout=1)
-    found.append("network")
+    with socket.create_connection(("127.0.0.1", {port}), timeout=1):
+        found.append("network")
 except OSError:
     pass
 print("FOUND", found, "CHANGED", changed, [name for name in os.environ if "JUPYTER" in name])
@@ -314,10 +313,15 @@ def test_nothing_outside_the_sandbox_changed(graded):
 
 
 @needs_bubblewrap
-def test_an_intruder_finds_and_changes_things_where_nothing_protects(graded, tmp_path):
-    """Without this control the test above would prove nothing: its code, on a folder of our own."""
+def test_the_intruder_finds_and_changes_what_is_not_hidden_from_it(tmp_path):
+    """Without this control the test above would prove nothing.
+
+    Its code runs under bubblewrap here too, but with a folder of ours, and the network, open.
+    """
     book = tmp_path / "gradebook.db"
     book.write_text("")
+    sandboxed = ["bwrap", "--ro-bind", "/", "/", "--bind", tmp_path, tmp_path, "--unshare-pid"]
+    sandboxed += ["--dev", "/dev", "--proc", "/proc", "--die-with-parent", sys.executable, "-c"]
     with socket.create_server(("127.0.0.1", 0)) as server:
         code = INTRUDER.format(
             root=str(tmp_path),
@@ -326,10 +330,9 @@ def test_an_intruder_finds_and_changes_things_where_nothing_protects(graded, tmp
             prefixes="'-'",
             port=server.getsockname()[1],
         )
-        printed = io.StringIO()
-        exec(code, {"print": lambda *words: print(*words, file=printed)})
+        done = subprocess.run([*sandboxed, code], capture_output=True, text=True, check=True)
     found = f"FOUND ['{book}', '{book}', 'network'] CHANGED ['{tmp_path}', '{tmp_path}']"
-    assert printed.getvalue().startswith(found)
+    assert done.stdout.startswith(found)
     assert book.read_text() == "intruder-was-here"
 
 
