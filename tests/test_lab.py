@@ -112,38 +112,52 @@ def exercise(classes, browser, tmp_path_factory):
         yield page
 
 
-def answer(page, code, *, run_above=False):
-    """Write into the first answer cell, run it and its check; return what the check says."""
-    cells = page.locator(".jp-CodeCell")
-    texts = cells.all_inner_texts()
-    check = next(n for n, text in enumerate(texts) if "check(slope_variance" in text)
-    cells.nth(check - 1).locator(".cm-content").click()
+HAS_RUN = """([number, before]) => {
+    const cell = document.querySelectorAll('.jp-CodeCell')[number];
+    const label = cell.querySelector('.jp-InputArea-prompt').textContent;
+    return label !== before && /\\[\\d+\\]/.test(label);
+}"""
+
+
+def run_cell(page, number):
+    """Run a code cell as a student does; return what it says."""
+    cell = page.locator(".jp-CodeCell").nth(number)
+    before = cell.locator(".jp-InputArea-prompt").inner_text()
+    cell.locator(".cm-content").click()
+    page.keyboard.press("Shift+Enter")
+    page.wait_for_function(HAS_RUN, arg=[number, before])
+    return "\n".join(cell.locator(".jp-OutputArea-output").all_inner_texts()).strip()
+
+
+def run_above(page, number):
+    """Run all cells above a code cell."""
+    page.locator(".jp-CodeCell").nth(number).locator(".cm-content").click()
+    page.locator(".lm-MenuBar-itemLabel").get_by_text("Run", exact=True).click()
+    page.locator(".lm-Menu-itemLabel").get_by_text("Run All Above Selected Cell").click()
+    page.wait_for_function(HAS_RUN, arg=[number - 1, ""])
+
+
+def write(page, number, code):
+    """Replace the code of a cell."""
+    page.locator(".jp-CodeCell").nth(number).locator(".cm-content").click()
     page.keyboard.press("Control+a")
     page.keyboard.insert_text(code)
-    if run_above:
-        page.locator(".lm-MenuBar-itemLabel").get_by_text("Run", exact=True).click()
-        page.locator(".lm-Menu-itemLabel").get_by_text("Run All Above Selected Cell").click()
-    cells.nth(check - 1).locator(".cm-content").click()
-    page.keyboard.press("Shift+Enter")
-    before = cells.nth(check).locator(".jp-InputArea-prompt").inner_text()
-    page.keyboard.press("Shift+Enter")
-    page.wait_for_function(
-        """([number, before]) => {
-            const cell = document.querySelectorAll('.jp-CodeCell')[number];
-            const prompt = cell.querySelector('.jp-InputArea-prompt').textContent;
-            return prompt !== before && /\\[\\d+\\]/.test(prompt);
-        }""",
-        arg=[check, before],
-    )
-    return cells.nth(check).locator(".jp-OutputArea-output").inner_text().strip()
 
 
 def test_a_student_is_told_which_mistake_it_was_and_then_that_it_is_right(exercise):
+    texts = exercise.locator(".jp-CodeCell").all_inner_texts()
+    check = next(n for n, text in enumerate(texts) if "check(slope_variance" in text)
+    run_above(exercise, check - 1)
     fit = 'fit = fit_mixed("Reaction ~ Days + (Days | Subject)", sleep)\n'
     table = 'components = variance_components(fit).set_index("effect")\n'
-    said = answer(
-        exercise, fit + table + 'slope_variance = components.loc["Days", "sd"]', run_above=True
-    )
-    assert said == ("Not yet. slope_variance: your variance is a standard deviation: square it.")
-    said = answer(exercise, fit + table + 'slope_variance = components.loc["Days", "variance"]')
-    assert said == "slope_variance: right."
+    said = []
+    for column in ("sd", "variance"):
+        write(
+            exercise, check - 1, f'{fit}{table}slope_variance = components.loc["Days", "{column}"]'
+        )
+        assert run_cell(exercise, check - 1) == ""
+        said.append(run_cell(exercise, check))
+    assert said == [
+        "Not yet. slope_variance: your variance is a standard deviation: square it.",
+        "slope_variance: right.",
+    ]
