@@ -336,12 +336,13 @@ def differences(submitted, release):
 
 
 def errors_of(executed):
-    """Name the errors in cells that are not checks."""
+    """Name the errors in cells that are not checks, unless the limits made them."""
     reasons = []
     for index, cell in enumerate(executed.cells):
         for output in cell.get("outputs", []):
             is_error = output.output_type == "error"
-            if is_error and not sources.is_check(cell) and output.ename != "NotRun":
+            ours = is_error and output.ename in ("NotRun", "KeyboardInterrupt")
+            if is_error and not ours and not sources.is_check(cell):
                 message = f"{output.ename}: {output.evalue}".splitlines()[0][:120]
                 readable = "".join(letter for letter in message if letter.isprintable())
                 reasons.append(f"{label(cell, index)}: {readable}")
