@@ -7,6 +7,7 @@ import copy
 import hashlib
 import io
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -361,10 +362,15 @@ def test_manual_points_arrive_in_the_table_and_the_feedback(graded):
 
 
 @needs_bubblewrap
-def test_feedback_shows_the_messages_and_runs_no_script_of_a_student(graded):
+def test_feedback_shows_the_messages_but_no_hidden_check_and_no_script_of_a_student(graded):
     folder = graded.course.folder / "feedback"
     wrong = (folder / "tolerance" / SET / f"{SET}.html").read_text(encoding="utf-8")
     assert "Not yet. gap: this is not the value." in wrong
+    cheat = (folder / "rewritten" / SET / f"{SET}.html").read_text(encoding="utf-8")
+    for page in (wrong, cheat):
+        text = re.sub(r"<[^>]+>", "", page)
+        assert "check(weights=weights)" in text
+        assert "HIDDEN" not in text and "given.shape" not in text
     cells = read(graded.course.folder / "executed" / "perfect" / f"{SET}.ipynb").cells
     kinds = {
         kind

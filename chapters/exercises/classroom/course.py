@@ -26,7 +26,11 @@ from classroom.release import ROOT
 
 SETTINGS = """\
 # Open this folder in JupyterLab to grade by hand: Nbgrader, Formgrader.
+from nbconvert.preprocessors import CSSHTMLHeaderPreprocessor
+from nbgrader.preprocessors import ClearHiddenTests, GetGrades
+
 c = get_config()
+c.GenerateFeedback.preprocessors = [ClearHiddenTests, GetGrades, CSSHTMLHeaderPreprocessor]
 c.CourseDirectory.course_id = {name!r}
 c.ClearSolutions.code_stub = {{"python": {code!r}}}
 c.ClearSolutions.text_stub = {text!r}

@@ -27,6 +27,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import DeadKernelError
 
 from classroom.sandbox import KERNEL_NAME, write_kernel
+from classroom.sources import is_check
 
 CELL_SECONDS = 30
 TOTAL_SECONDS = 180
@@ -153,9 +154,14 @@ def forbid_points(cell, reason):
 
 
 def plain_outputs(notebook):
-    """Keep what can be read as text: feedback is opened in browsers, and scripts must not run."""
+    """Keep what can be read as text: feedback is opened in browsers, and scripts must not run.
+
+    The traceback of a hidden check would show it.
+    """
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
+            if is_check(cell) and output.get("ename") == "AssertionError":
+                output.traceback = ["A hidden check is not passed."]
             if "data" in output:
                 output.data = {"text/plain": output.data.get("text/plain", "")}
                 output.metadata = {}

@@ -21,9 +21,12 @@ from pathlib import Path
 
 import nbformat
 import pandas as pd
+from nbconvert.preprocessors import CSSHTMLHeaderPreprocessor
 from nbgrader.preprocessors import (
     AssignLatePenalties,
     CheckCellMetadata,
+    ClearHiddenTests,
+    GetGrades,
     LimitOutput,
     NbGraderPreprocessor,
     SaveAutoGrades,
@@ -106,6 +109,11 @@ class Grader:
                 ]
             },
             TakeExecuted={"folder": str(self.executed)},
+            # Feedback goes back to students, who may hand in again.
+            ClearHiddenTests={"enforce_metadata": False},
+            GenerateFeedback={
+                "preprocessors": [ClearHiddenTests, GetGrades, CSSHTMLHeaderPreprocessor]
+            },
         )
 
     def grade(self, submissions, progress=sys.stderr):
