@@ -135,6 +135,11 @@ while True:
 """
 EXIT = "import os\nos._exit(0)"
 MEMORY_HOG = "hoard = []\nwhile True:\n    hoard.append(bytearray(10**8))"
+# The checks still fail, but their errors are not shown.
+SILENCER = """
+get_ipython()._showtraceback = lambda *arguments: None
+gap = share = 0
+"""
 FLOOD = 'while True:\n    print("x" * 10_000)'
 DISK_HOG = """
 import glob
@@ -244,6 +249,7 @@ def graded(classes, tmp_path_factory):
     hand_in(folder, "memory", solved(course, outlier=MEMORY_HOG))
     hand_in(folder, "flood", solved(course, outlier=FLOOD))
     hand_in(folder, "disk", solved(course, outlier=DISK_HOG))
+    hand_in(folder, "silencer", solved(course, outlier=SILENCER))
     hand_in(folder, "deleted", with_deleted_cells(course))
     hand_in(folder, "rewritten", with_rewritten_check(course))
     server = socket.create_server(("127.0.0.1", 0))
@@ -275,6 +281,7 @@ EARNED = {
     "memory": ([2, 2, 3, 0], "needs manual points", "outlier: MemoryError"),
     "flood": ([2, 2, 3, 0], "needs manual points", "outlier printed too much"),
     "disk": ([2, 2, 3, 0], "needs manual points", "filled the disk"),
+    "silencer": ([2, 2, 3, 0], "needs manual points", ""),
     "deleted": ([2, 2, 3, 0], "needs manual points", "q2-group-mean was deleted and put back"),
     "rewritten": ([0, 0, 3, 3], "needs manual points", "q1-weights was rewritten"),
     "intruder": ([2, 2, 3, 0], "needs manual points", ""),

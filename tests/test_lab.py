@@ -43,7 +43,8 @@ def running_lab(folder, settings, **environment):
     address = f"http://127.0.0.1:{free_port()}"
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
     command += [f"--port={address.rpartition(':')[2]}", "--IdentityProvider.token="]
-    command += [f"--LabApp.user_settings_dir={settings}"]
+    # Its own workspace, or tabs of another session would be opened again.
+    command += [f"--LabApp.user_settings_dir={settings}", f"--LabApp.workspaces_dir={settings}"]
     environment = {**os.environ, "JUPYTER_PREFER_ENV_PATH": "1", **environment}
     with open(folder / "lab.log", "w") as log:
         server = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
@@ -64,6 +65,12 @@ def lab(tmp_path_factory):
         yield address
 
 
+def wait_for_kernel(page):
+    """Wait until the notebook has its kernel; the notebook's own indicator says idle before."""
+    page.locator("#jp-main-statusbar").get_by_text("| Idle").wait_for()
+    page.wait_for_timeout(1000)
+
+
 @pytest.fixture(scope="module")
 def notebook(lab, browser):
     """Open the chapter as a notebook and run all its cells."""
@@ -73,7 +80,7 @@ def notebook(lab, browser):
     page.locator(".jp-DirListing-item", has_text="shrinkage.md").click(button="right")
     page.locator(".lm-Menu-itemLabel", has_text="Open With").hover()
     page.locator(".lm-Menu-itemLabel").get_by_text("Notebook", exact=True).click()
-    page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']").first.wait_for()
+    wait_for_kernel(page)
     page.locator(".lm-MenuBar-itemLabel").get_by_text("Run", exact=True).click()
     page.locator(".lm-Menu-itemLabel").get_by_text("Run All Cells", exact=True).click()
     page.wait_for_function(ALL_RAN, timeout=120_000)
@@ -108,7 +115,7 @@ def exercise(classes, browser, tmp_path_factory):
         page = browser.new_page(viewport={"width": 1280, "height": 1500})
         page.set_default_timeout(60_000)
         page.goto(f"{address}/lab/tree/{course.name}/e2-sleep.ipynb")
-        page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']").first.wait_for()
+        wait_for_kernel(page)
         yield page
 
 

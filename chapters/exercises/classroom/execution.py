@@ -49,6 +49,7 @@ class Execution(NotebookClient):
             allow_errors=True,
             store_widget_state=False,
             startup_timeout=60,
+            on_cell_error=insist_on_error,
             **options,
         )
         self.cell_seconds = cell_seconds
@@ -144,6 +145,12 @@ def bytes_in(folder):
 def label(cell, index):
     """Name a cell for the teacher."""
     return cell.metadata.get("nbgrader", {}).get("grade_id", f"cell {index + 1}")
+
+
+def insist_on_error(cell, cell_index, execute_reply):
+    """Keep an error that the student's code has kept from being shown."""
+    if not any(output.output_type == "error" for output in cell.outputs):
+        forbid_points(cell, f"{execute_reply['content'].get('ename', 'an error')}, not shown")
 
 
 def forbid_points(cell, reason):
