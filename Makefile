@@ -1,4 +1,5 @@
-# Two commands: `make book`, `make test`. VENV=... and PYTHON=... choose another environment.
+# `make book`, `make test`; for teachers `make assignments`, `make grade`.
+# VENV=... and PYTHON=... choose another environment.
 PYTHON ?= python3
 VENV ?= .venv
 PORT ?= 8000
@@ -11,7 +12,10 @@ export JUPYTER_PATH :=
 # The matrices are small: threads of the linear algebra library would only wait for each other.
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: book html test bench browser serve requirements clean
+# Solutions of the exercises: folded in their pages (yes), or absent (no).
+export SOLUTIONS ?= yes
+
+.PHONY: book html test bench browser serve assignments grade requirements clean
 
 book: $(VENV)/installed extensions/node_modules/.package-lock.json html
 
@@ -28,8 +32,16 @@ test: browser book $(VENV)/installed-tests
 	$(BIN)/python -m pytest
 
 # Ten minutes; writes the numbers of the page "How fast is it?". Quiet machine, please.
-bench: $(VENV)/installed-tests
+bench: book $(VENV)/installed-tests
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-columns=min,rounds
+
+# CLASS=stats501-2027: its name seeds the data of its notebooks.
+assignments: $(VENV)/installed-grading
+	@$(CLASSROOM).assignments "$(CLASS)"
+
+# CLASS=... SUBMISSIONS=folder; UNSAFE=1 only where bubblewrap cannot run.
+grade: $(VENV)/installed-grading
+	@$(CLASSROOM).grading "$(CLASS)" "$(SUBMISSIONS)" "$(UNSAFE)"
 
 serve:
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
@@ -40,11 +52,14 @@ browser:
 requirements: $(VENV)/installed
 	$(BIN)/python -m pip install uv
 	$(COMPILE) pyproject.toml -o requirements.txt
-	$(COMPILE) pyproject.toml --extra test -c requirements.txt -o tests/requirements.txt
+	$(COMPILE) pyproject.toml --extra grading -c requirements.txt -o chapters/exercises/requirements.txt
+	$(COMPILE) pyproject.toml --extra test --extra grading -c requirements.txt \
+		-c chapters/exercises/requirements.txt -o tests/requirements.txt
 
 clean:
-	rm -rf _build extensions/node_modules $(VENV)/installed $(VENV)/installed-tests
+	rm -rf _build extensions/node_modules $(VENV)/installed $(VENV)/installed-tests $(VENV)/installed-grading
 
+CLASSROOM = PYTHONPATH=chapters/exercises $(BIN)/python -m classroom
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
 	--no-emit-index-url \
 	--custom-compile-command "make requirements"
@@ -58,6 +73,10 @@ $(VENV)/installed: requirements.txt pyproject.toml
 
 $(VENV)/installed-tests: tests/requirements.txt $(VENV)/installed
 	$(BIN)/python -m pip install -r tests/requirements.txt
+	touch $@
+
+$(VENV)/installed-grading: chapters/exercises/requirements.txt $(VENV)/installed
+	$(BIN)/python -m pip install -r chapters/exercises/requirements.txt
 	touch $@
 
 extensions/node_modules/.package-lock.json: extensions/package-lock.json $(VENV)/installed

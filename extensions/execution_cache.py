@@ -17,7 +17,7 @@ from myst_nb.sphinx_ import NbMetadataCollector
 from sphinx.util import logging
 
 LOGGER = logging.getLogger(__name__)
-FOUNDATIONS = ("helpers/**/*", "data/**/*", "requirements.txt")
+FOUNDATIONS = ("helpers/**/*", "data/**/*", "chapters/exercises/*.py", "requirements.txt")
 
 
 def setup(app):

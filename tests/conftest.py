@@ -1,5 +1,6 @@
 """Data and fits that several test modules share; each is computed once."""
 
+import io
 import json
 import os
 import shutil
@@ -89,3 +90,20 @@ def visit(browser, address):
     yield start
     for opened in visits:
         opened.context.close()
+
+
+CLASSES = ("stats501-2027", "stats501-2028")
+
+
+@pytest.fixture(scope="session")
+def classes(tmp_path_factory):
+    """Two classes with their assignments, by name: made by the command's own function."""
+    # nbgrader is the teacher's; tests of the course itself run without it.
+    from classroom.assignments import make_assignments
+    from classroom.course import Course
+
+    root = tmp_path_factory.mktemp("classes")
+    made = {name: Course(name, root) for name in CLASSES}
+    for course in made.values():
+        make_assignments(course, progress=io.StringIO())
+    return made

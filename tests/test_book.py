@@ -1,5 +1,6 @@
 """A broken book must fail: each test plants one fault in a small copy and runs the real build."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -68,9 +69,9 @@ class Book:
         self.page = folder / "chapters" / "small.md"
         self.site = folder / "_build" / "html"
 
-    def build(self):
+    def build(self, *variables):
         """Run the build; return its exit code and everything it printed."""
-        command = ["make", "--no-print-directory", "html", f"VENV={sys.prefix}"]
+        command = ["make", "--no-print-directory", "html", f"VENV={sys.prefix}", *variables]
         command.append(f"PYTHONPATH={self.folder}")
         done = subprocess.run(
             command,
@@ -100,6 +101,20 @@ class Book:
         with self.page.open("a", encoding="utf-8") as page:
             page.write(f"\n{text}\n")
 
+    def add_exercise(self, old="", new=""):
+        """Add the first exercise set, with one replacement."""
+        text = (ROOT / "chapters" / "exercises" / "e1-shrinkage.md").read_text(encoding="utf-8")
+        text = text.replace("../shrinkage.md", "../small.md").replace(old, new, 1)
+        (self.folder / "chapters" / "exercises" / "e1-shrinkage.md").write_text(text)
+        with (self.folder / "_toc.yml").open("a", encoding="utf-8") as contents:
+            contents.write("  - file: chapters/exercises/e1-shrinkage\n")
+
+    def everything_published(self):
+        """Return the text of every file of the site that may hold some of a page."""
+        kinds = (".html", ".ipynb", ".js", ".txt", ".md", ".inv")
+        files = [path for path in self.site.rglob("*") if path.suffix in kinds]
+        return "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in files)
+
 
 def copy_of_the_book(folder):
     """Copy what the build reads, with a landing page and one small page for chapters."""
@@ -113,6 +128,11 @@ def copy_of_the_book(folder):
             shutil.copytree(source, folder / name, ignore=ignored)
     (folder / "extensions" / "node_modules").symlink_to(ROOT / "extensions" / "node_modules")
     shutil.copytree(ROOT / "chapters" / "_static", folder / "chapters" / "_static")
+    shutil.copytree(
+        ROOT / "chapters" / "exercises",
+        folder / "chapters" / "exercises",
+        ignore=shutil.ignore_patterns("__pycache__", "*.md", "*.ipynb"),
+    )
     for name in ("references.md", "references.bib"):
         shutil.copy(ROOT / "chapters" / name, folder / "chapters")
     (folder / "_toc.yml").write_text(TOC, encoding="utf-8")
@@ -219,6 +239,16 @@ def unmade_glue(book):
     return "small.md", "rows_unmade"
 
 
+def misspelt_marker(book):
+    book.add_exercise("### BEGIN HIDDEN TESTS", "### BEGIN HIDEN TESTS")
+    return "e1-shrinkage.md", "'### BEGIN HIDEN TESTS' is not a marker"
+
+
+def reference_that_fails(book):
+    book.add_exercise("by_hand = common_mean + share", "by_hand = common_mean - share")
+    return "e1-shrinkage.md", "AssertionError"
+
+
 FAULTS = [
     raising_cell,
     endless_cell,
@@ -233,6 +263,8 @@ FAULTS = [
     page_not_in_the_contents,
     contents_without_the_page,
     unmade_glue,
+    misspelt_marker,
+    reference_that_fails,
 ]
 
 
@@ -296,6 +328,7 @@ def test_the_cache_depends_on_all_that_cells_can_read(book, tmp_path, monkeypatc
     monkeypatch.setenv("COURSE_DATA_DIR", str(own_data))
     changes = [book.folder / "helpers" / "__init__.py", book.folder / "data" / "gpa.csv"]
     changes += [book.folder / "requirements.txt", own_data / "gpa.csv"]
+    changes += [book.folder / "chapters" / "exercises" / "checks.py"]
     keys = [content_key(book.folder)]
     for path in changes:
         with path.open("a", encoding="utf-8") as file:
@@ -303,6 +336,40 @@ def test_the_cache_depends_on_all_that_cells_can_read(book, tmp_path, monkeypatc
         keys.append(content_key(book.folder))
     assert content_key(book.folder) == keys[-1]
     assert len(set(keys)) == len(changes) + 1
+
+
+SOLUTION = "share_kept = between / (between + within / n)"
+MODEL_ANSWER = "Intercepts hardly differ between"
+HIDDEN = ("assert abs(share_kept", "sd_between, sd_within", "BEGIN HIDDEN", "BEGIN SOLUTION")
+
+
+def plain(html):
+    """Return the text of a page without its tags."""
+    return re.sub(r"<[^>]+>", "", html).replace("&lt;", "<").replace("&#39;", "'")
+
+
+def test_solutions_are_folded_or_absent(book):
+    book.add_exercise()
+    for variables, wanted in (((), 1), (("SOLUTIONS=no",), 0)):
+        code, said = book.build(*variables)
+        assert code == 0, said
+        published = plain(book.everything_published())
+        assert published.count(SOLUTION) == wanted
+        assert (MODEL_ANSWER in published) == bool(wanted)
+        assert [line for line in HIDDEN if line in published] == []
+        html = (book.site / "chapters" / "exercises" / "e1-shrinkage.html").read_text()
+        assert html.count("<details") == 4 * wanted
+        assert "check(share_kept=share_kept, by_hand=by_hand)" in plain(html).replace("\n", "")
+        assert '<a href="e1-shrinkage.ipynb" download>' in html
+    notebook = json.loads((book.site / "chapters" / "exercises" / "e1-shrinkage.ipynb").read_text())
+    assert "share_kept = ...\n" in sum((cell["source"] for cell in notebook["cells"]), [])
+
+
+def test_a_wish_that_is_neither_yes_nor_no_is_refused(book):
+    book.add_exercise()
+    code, said = book.build("SOLUTIONS=maybe")
+    assert code != 0
+    assert "SOLUTIONS is 'maybe'; allowed are yes and no." in said
 
 
 class Requests(HTMLParser):

@@ -1,0 +1,182 @@
+"""Read an exercise source and take it apart; refuse one whose markers are not exactly right.
+
+A source is a MyST notebook. Cells carry nbgrader's metadata; two markers of nbgrader's, each with
+its end, say what students must not see. Three tags are ours: `parameters` (the seed, drawn for each
+class), `key` (makes `check`) and `foreseen` (expectations and mistakes, run in the reference only).
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import jupytext
+
+FOLDER = Path(__file__).resolve().parents[1]
+SOLUTION = ("### BEGIN SOLUTION", "### END SOLUTION")
+HIDDEN = ("### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS")
+MARKERS = (*SOLUTION, *HIDDEN)
+# What a marker looks like to somebody who mistyped it.
+LIKE_A_MARKER = re.compile(r"^\s*#+\s*(begin|end)\b|^\s*###", re.IGNORECASE)
+# The starter code itself says where to write, with three dots.
+CODE_STUB = ""
+TEXT_STUB = "*Your answer here*"
+
+
+class SourceError(ValueError):
+    """An exercise source that would leak, or could not be graded."""
+
+
+def exercise_files():
+    """List the sources of the exercise sets, in order.
+
+    Returns
+    -------
+    list of pathlib.Path
+    """
+    return sorted(FOLDER.glob("e[0-9]*.md"))
+
+
+def read_source(path):
+    """Read a source and check it.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    nbformat.NotebookNode
+
+    Raises
+    ------
+    SourceError
+        If a marker is misspelt, misplaced or missing, or nbgrader's metadata are incomplete.
+    """
+    return parse_source(Path(path).read_text(encoding="utf-8"), Path(path).name)
+
+
+def parse_source(text, file):
+    """Read a source from its text; `file` is named in errors."""
+    notebook = jupytext.reads(text, fmt="md:myst")
+    for number, cell in enumerate(notebook.cells, start=1):
+        try:
+            _check_cell(cell)
+        except SourceError as error:
+            name = cell.metadata.get("nbgrader", {}).get("grade_id", f"cell {number}")
+            raise SourceError(f"{file}, {name}: {error}") from None
+    _check_notebook(notebook, file)
+    return notebook
+
+
+def is_answer(cell):
+    """Whether students write into this cell."""
+    return cell.metadata.get("nbgrader", {}).get("solution", False)
+
+
+def is_check(cell):
+    """Whether this cell earns points by itself."""
+    return cell.metadata.get("nbgrader", {}).get("grade", False) and not is_answer(cell)
+
+
+def is_essay(cell):
+    """Whether somebody has to read this answer."""
+    return is_answer(cell) and cell.metadata.nbgrader.grade
+
+
+def has_tag(cell, tag):
+    """Whether a cell has one of the tags of this module."""
+    return tag in cell.metadata.get("tags", [])
+
+
+def region(cell, markers):
+    """Return the lines between two markers, without them.
+
+    Parameters
+    ----------
+    cell : nbformat.NotebookNode
+    markers : tuple of str
+        :data:`SOLUTION` or :data:`HIDDEN`.
+
+    Returns
+    -------
+    str
+        Empty if the cell has no such region.
+    """
+    lines = cell.source.split("\n")
+    if markers[0] not in lines:
+        return ""
+    return "\n".join(lines[lines.index(markers[0]) + 1 : lines.index(markers[1])])
+
+
+def replace_region(cell, markers, text):
+    """Replace a marked region, markers included, and return the new source of the cell."""
+    lines = cell.source.split("\n")
+    if markers[0] not in lines:
+        return cell.source
+    start, end = lines.index(markers[0]), lines.index(markers[1])
+    return "\n".join([*lines[:start], *([text] if text else []), *lines[end + 1 :]]).rstrip("\n")
+
+
+def starter(cell):
+    """Return what a student finds in an answer cell."""
+    return TEXT_STUB if is_essay(cell) else replace_region(cell, SOLUTION, CODE_STUB)
+
+
+def solution(cell):
+    """Return the reference solution of an answer cell."""
+    return cell.source if is_essay(cell) else region(cell, SOLUTION)
+
+
+def visible(cell):
+    """Return what a student sees of a check."""
+    return replace_region(cell, HIDDEN, "")
+
+
+def points(notebook):
+    """Return the points of each question, by name, in order.
+
+    Parameters
+    ----------
+    notebook : nbformat.NotebookNode
+
+    Returns
+    -------
+    dict
+        grade_id to points.
+    """
+    graded = [cell.metadata.nbgrader for cell in notebook.cells if is_check(cell) or is_essay(cell)]
+    return {question.grade_id: question.points for question in graded}
+
+
+def _check_cell(cell):
+    """Check the markers of one cell against what nbgrader is told about it."""
+    lines = cell.source.split("\n") if cell.cell_type == "code" else []
+    for line in lines:
+        if LIKE_A_MARKER.match(line) and line not in MARKERS:
+            allowed = ", ".join(MARKERS)
+            raise SourceError(f"{line.strip()!r} is not a marker; allowed are {allowed}.")
+    found = [line for line in lines if line in MARKERS]
+    wanted = []
+    if cell.cell_type == "code" and is_answer(cell):
+        wanted = list(SOLUTION)
+    elif is_check(cell):
+        wanted = list(HIDDEN)
+    if found != wanted:
+        raise SourceError(f"has the markers {found}; with its metadata it must have {wanted}.")
+    if has_tag(cell, "foreseen") and "nbgrader" in cell.metadata:
+        raise SourceError("a foreseen cell is never handed out, so it takes no nbgrader metadata.")
+
+
+def _check_notebook(notebook, file):
+    """Check that every part is there once."""
+    for tag in ("parameters", "key"):
+        if (count := sum(has_tag(cell, tag) for cell in notebook.cells)) != 1:
+            raise SourceError(f"{file}: {count} cells have the tag {tag!r}; it must be one.")
+    names = [
+        cell.metadata.nbgrader.grade_id for cell in notebook.cells if "nbgrader" in cell.metadata
+    ]
+    if doubled := {name for name in names if names.count(name) > 1}:
+        raise SourceError(f"{file}: several cells have the grade_id {', '.join(sorted(doubled))}.")
+    if not any(is_essay(cell) for cell in notebook.cells):
+        raise SourceError(f"{file}: no question is left for a reader to grade.")

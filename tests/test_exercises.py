@@ -1,0 +1,234 @@
+"""The exercise sets: complete, right for two classes, and silent about their solutions."""
+
+import json
+import re
+import zipfile
+
+import nbformat
+import numpy as np
+import pytest
+
+from checks import Checks, NotYet, make_key
+from classroom import pages, release, sources
+from classroom.course import Course, TeacherError
+
+SETS = {path.stem: path for path in sources.exercise_files()}
+# Shorter lines, such as closing brackets, are everywhere.
+SHORTEST_LINE = 4
+
+
+def source_of(name):
+    return sources.read_source(SETS[name])
+
+
+def text_of(notebook):
+    return "\n".join(cell.source for cell in notebook.cells)
+
+
+def read(path):
+    return nbformat.read(path, as_version=4)
+
+
+def test_there_are_five_sets():
+    assert [name.partition("-")[0] for name in SETS] == ["e1", "e2", "e3", "e4", "e5"]
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_each_question_says_its_points_its_time_and_what_it_practises(name):
+    notebook = source_of(name)
+    points = list(sources.points(notebook).values())
+    text = text_of(notebook)
+    said = re.findall(r"(?m)^\*\*(\d+) points, (\d+) minutes\.\*\* .*Practises: ", text)
+    assert 3 <= len(points) <= 5
+    assert [int(number) for number, _ in said] == points
+    intro = " ".join(text.split())
+    minutes = sum(int(time) for _, time in said)
+    assert f"give {sum(points)} points" in intro
+    assert int(re.search(r"about (\d+) minutes", intro)[1]) == pytest.approx(minutes, abs=4)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_each_set_has_checks_with_foreseen_mistakes_and_a_text_to_be_read(name):
+    cells = source_of(name).cells
+    assert sum(sources.is_essay(cell) for cell in cells) >= 1
+    checks = [cell for cell in cells if sources.is_check(cell)]
+    foreseen = "\n".join(cell.source for cell in cells if sources.has_tag(cell, "foreseen"))
+    for cell in checks:
+        answers = re.search(r"(?m)^check\((.*)\)$", cell.source)[1]
+        for answer in re.findall(r"(\w+)=", answers):
+            assert re.search(rf'check\.expect\(\s*"{answer}",\s*tolerance=.*\s*mistakes', foreseen)
+
+
+MISSPELT = {
+    "one letter": ("### BEGIN HIDDEN TESTS", "### BEGIN HIDEN TESTS"),
+    "case": ("### BEGIN HIDDEN TESTS", "### Begin Hidden Tests"),
+    "two hashes": ("### BEGIN SOLUTION", "## BEGIN SOLUTION"),
+    "singular": ("### END HIDDEN TESTS", "### END HIDDEN TEST"),
+    "another word": ("### BEGIN HIDDEN TESTS", "# hidden checks from here"),
+    "blank at the end": ("### END SOLUTION\n", "### END SOLUTION \n"),
+    "lost": ("### BEGIN SOLUTION\n", ""),
+    "exchanged": ("### BEGIN SOLUTION", "### BEGIN HIDDEN TESTS"),
+    "indented": ("### BEGIN SOLUTION", "    ### BEGIN SOLUTION"),
+    "metadata": ("solution: true", "solution: false"),
+}
+
+
+@pytest.mark.parametrize("fault", MISSPELT)
+def test_a_misspelt_marker_is_refused(fault):
+    right, wrong = MISSPELT[fault]
+    text = SETS["e1-shrinkage"].read_text(encoding="utf-8")
+    assert right in text
+    with pytest.raises(sources.SourceError, match="e1-shrinkage.md, "):
+        sources.parse_source(text.replace(right, wrong, 1), "e1-shrinkage.md")
+
+
+def test_a_doubled_or_missing_part_is_refused():
+    text = SETS["e1-shrinkage"].read_text(encoding="utf-8")
+    for old, new, message in (
+        ("grade_id: four,", "grade_id: data,", "several cells"),
+        (":tags: [key]\n", "", "0 cells have the tag 'key'"),
+        ('"grade": true', '"grade": false', "left for a reader"),
+    ):
+        with pytest.raises(sources.SourceError, match=message):
+            sources.parse_source(text.replace(old, new, 1), "e1-shrinkage.md")
+
+
+def test_an_unknown_expectation_is_refused():
+    notebook = source_of("e1-shrinkage")
+    with pytest.raises(sources.SourceError, match="never answered"):
+        release.instructor_notebook(notebook, 1, Checks().recorded())
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_each_foreseen_mistake_is_recognised(classes, name):
+    course = next(iter(classes.values()))
+    record = json.loads((course.folder / "answers" / f"{name}.json").read_text())
+    check = Checks(make_key(record))
+    for answer, mistakes in record["mistakes"].items():
+        right, tolerance = record["answers"][answer], record["tolerances"][answer]
+        for _, wrong in mistakes:
+            # With some data a wrong way leads to the right answer.
+            if same_as(wrong, right, tolerance):
+                continue
+            with pytest.raises(NotYet) as caught:
+                check(**{answer: wrong})
+            first = next(text for text, other in mistakes if same_as(wrong, other, tolerance))
+            assert str(caught.value) == f"{answer}: {first}"
+
+
+def same_as(value, other, tolerance):
+    """Whether two values cannot be told apart with this tolerance."""
+    if np.shape(value) != np.shape(other):
+        return False
+    return bool(np.all(np.abs(np.subtract(value, other)) <= tolerance))
+
+
+def forbidden_lines(notebook):
+    """List every line of a source that students must not see, unless they see it elsewhere."""
+    seen, kept = set(), set()
+    for cell in notebook.cells:
+        if sources.has_tag(cell, "foreseen"):
+            kept |= lines(cell.source)
+        elif sources.is_answer(cell):
+            kept |= lines(sources.solution(cell))
+            seen |= lines(sources.starter(cell))
+        elif sources.is_check(cell):
+            kept |= lines(sources.region(cell, sources.HIDDEN))
+            seen |= lines(sources.visible(cell))
+        else:
+            seen |= lines(cell.source)
+    return kept - seen
+
+
+def lines(text):
+    return {line.strip() for line in text.splitlines() if len(line.strip()) >= SHORTEST_LINE}
+
+
+def test_the_forbidden_lines_are_the_ones_meant():
+    forbidden = forbidden_lines(source_of("e1-shrinkage"))
+    assert 'between, within = variance_components(fit)["variance"]' in forbidden
+    assert 'assert abs(by_hand - reference("by_hand")) <= tolerance("by_hand")' in forbidden
+    assert "check(moves_most=moves_most)" not in forbidden
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_the_release_holds_no_line_of_a_solution_or_hidden_check(classes, name):
+    for course in classes.values():
+        handed_out = course.handouts / f"{name}.ipynb"
+        instructor = read(course.folder / "source" / name / f"{name}.ipynb")
+        forbidden = forbidden_lines(source_of(name)) | forbidden_lines(instructor)
+        assert len(forbidden) > 20
+        assert lines(text_of(read(handed_out))) & forbidden == set()
+        raw = handed_out.read_text(encoding="utf-8")
+        assert [line for line in forbidden if json.dumps(line)[1:-1] in raw] == []
+        assert "HIDDEN" not in raw and "SOLUTION" not in raw
+
+
+def test_nothing_else_that_is_handed_out_holds_such_a_line(classes):
+    forbidden = set().union(*(forbidden_lines(source_of(name)) for name in SETS))
+    for course in classes.values():
+        with zipfile.ZipFile(course.handouts / f"{course.name}.zip") as packed:
+            files = {name: packed.read(name).decode() for name in packed.namelist() if "." in name}
+        outside = [name for name in files if "/helpers/" not in name and "/data/" not in name]
+        assert len(outside) == len(SETS) + 3
+        leaks = {(name, line) for name in outside for line in lines(files[name]) & forbidden}
+        assert leaks == set()
+        assert not any("classroom" in name or name.endswith(".db") for name in files)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_nbgrader_and_the_book_release_the_same_cells(classes, name):
+    course = next(iter(classes.values()))
+    by_nbgrader = read(course.handouts / f"{name}.ipynb")
+    by_us = release.student_notebook(read(course.folder / "source" / name / f"{name}.ipynb"))
+    assert [cell.source.strip() for cell in by_us.cells] == [
+        cell.source.strip() for cell in by_nbgrader.cells
+    ]
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_another_class_has_other_numbers(classes, name):
+    first, second = (
+        text_of(read(course.folder / "source" / name / f"{name}.ipynb"))
+        for course in classes.values()
+    )
+    numbers = re.compile(r"<= \d[\d.e-]*|- -?\d+\.\d+")
+    assert re.search(r"(?m)^seed = \d+", first)[0] != re.search(r"(?m)^seed = \d+", second)[0]
+    assert numbers.findall(first) != numbers.findall(second)
+
+
+def test_students_need_no_nbgrader(classes):
+    for name in SETS:
+        for course in classes.values():
+            assert "nbgrader" not in text_of(read(course.handouts / f"{name}.ipynb"))
+    requirements = (release.ROOT / "requirements.txt").read_text(encoding="utf-8")
+    assert "nbgrader" not in requirements
+
+
+def test_unlucky_data_are_drawn_again():
+    notebook = sources.parse_source(
+        SETS["e1-shrinkage"]
+        .read_text(encoding="utf-8")
+        .replace('check.require(not fit.singular, "the intercepts have no variance")', "refuse()"),
+        "e1-shrinkage.md",
+    )
+    cell = next(cell for cell in notebook.cells if "refuse()" in cell.source)
+    unlucky = release.draw_seed("a-class", "e1-shrinkage")
+    cell.source = f"check.require(seed != {unlucky}, 'unlucky')"
+    seed, record = release.run_reference(notebook, "a-class", "e1-shrinkage")
+    assert seed == release.draw_seed("a-class", "e1-shrinkage", 1)
+    assert record["rejected"] == []
+
+
+def test_a_page_offers_the_notebook_and_once_there_is_a_repository_to_launch_it():
+    alone = pages.page_links("chapters/exercises/e2-sleep", "")
+    assert 'href="e2-sleep.ipynb" download' in alone and "mybinder" not in alone
+    both = pages.page_links("chapters/exercises/e2-sleep", "https://github.com/owner/name/")
+    address = "https://mybinder.org/v2/gh/owner/name/HEAD?labpath=chapters/exercises/e2-sleep.ipynb"
+    assert f'href="{address}"' in both
+
+
+@pytest.mark.parametrize("name", ["", "a b", "../up", "x/y", ".hidden"])
+def test_a_class_needs_a_plain_name(name):
+    with pytest.raises(TeacherError, match="stats501-2027"):
+        Course(name)

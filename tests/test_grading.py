@@ -1,0 +1,463 @@
+"""Grading: everybody gets what they earned, whatever a neighbour's notebook does.
+
+Hostile submissions run under bubblewrap only; without it their tests are skipped.
+"""
+
+import copy
+import hashlib
+import io
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+from nbgrader.api import Gradebook
+
+from classroom import grading, release, sandbox, sources
+from classroom.course import TeacherError
+from classroom.grading import Grader, find_submissions, grade_table
+
+PROTECTED = sandbox.is_available()
+needs_bubblewrap = pytest.mark.skipif(
+    not PROTECTED, reason="bubblewrap does not work here, and hostile notebooks run nowhere else"
+)
+SET = "e5-weighting"
+QUESTIONS = ["q1-weights", "q2-group-mean", "q3-half", "q4-outlier", "q5-words"]
+POINTS = [2, 2, 3, 3]
+# A reference cell takes a second or two; endless ones should not take long to be noticed.
+CELL_SECONDS = 15
+
+
+def read(path):
+    return nbformat.read(path, as_version=4)
+
+
+def released(course, exercise=SET):
+    return read(course.handouts / f"{exercise}.ipynb")
+
+
+def solved(course, exercise=SET, **other_answers):
+    """Return the submission of the reference, with some answers replaced."""
+    instructor = read(course.folder / "source" / exercise / f"{exercise}.ipynb")
+    answers = {
+        cell.metadata.nbgrader.grade_id: cell.source
+        for cell in release.handed_in(instructor).cells
+        if sources.is_answer(cell)
+    }
+    answers |= {name.replace("_", "-"): source for name, source in other_answers.items()}
+    submission = copy.deepcopy(released(course, exercise))
+    for cell in submission.cells:
+        if sources.is_answer(cell):
+            cell.source = answers[cell.metadata.nbgrader.grade_id]
+    return submission
+
+
+def cell_of(notebook, name):
+    """Return the cell with a grade_id."""
+    cells = [one for one in notebook.cells if "nbgrader" in one.metadata]
+    return next(one for one in cells if one.metadata.nbgrader.grade_id == name)
+
+
+def hand_in(folder, student, notebook, exercise=SET):
+    """Put a notebook, or any text, where a student's submission is expected."""
+    path = folder / student / f"{exercise}.ipynb"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = notebook if isinstance(notebook, str) else nbformat.writes(notebook)
+    path.write_text(text, encoding="utf-8")
+
+
+def grade(course, folder, *, protected=PROTECTED):
+    """Grade a folder as `make grade` does; return how many were new, and the table."""
+    submissions, _ = find_submissions(folder, grading.exercises_of(course))
+    grader = Grader(course, protected=protected, cell_seconds=CELL_SECONDS)
+    new = grader.grade(submissions, progress=io.StringIO())
+    return new, grade_table(course, grader.outcomes).set_index("student")
+
+
+@pytest.fixture(scope="module")
+def honest(classes, tmp_path_factory):
+    """Every set of both classes, answered by the reference and left untouched: the tables."""
+    tables = {}
+    for name, course in classes.items():
+        folder = tmp_path_factory.mktemp("honest")
+        for exercise in grading.exercises_of(course):
+            hand_in(folder, "reference", solved(course, exercise), exercise)
+            hand_in(folder, "untouched", released(course, exercise), exercise)
+        new, table = grade(course, folder)
+        assert new == 10
+        tables[name] = table
+    return tables
+
+
+def test_the_reference_earns_full_marks_and_the_untouched_release_none(classes, honest):
+    for name, table in honest.items():
+        for exercise in grading.exercises_of(classes[name]):
+            instructor = read(classes[name].folder / "source" / exercise / f"{exercise}.ipynb")
+            points = sources.points(instructor)
+            for cell in instructor.cells:
+                if not (sources.is_check(cell) or sources.is_essay(cell)):
+                    continue
+                question = cell.metadata.nbgrader.grade_id
+                earned = table.loc["reference", f"{exercise}/{question}"]
+                if sources.is_essay(cell):
+                    assert pd.isna(earned)
+                else:
+                    assert earned == points[question]
+                assert table.loc["untouched", f"{exercise}/{question}"] == 0
+        assert table["total"].to_dict() == {"reference": 50, "untouched": 0}
+        assert table["status"].to_dict() == {
+            "reference": "needs manual points",
+            "untouched": "graded",
+        }
+        assert table["reason"].tolist() == ["", ""]
+
+
+NEARLY_RIGHT = """
+regression = fit_pooled("y ~ treatment", far)
+mixed = fit_mixed("y ~ treatment + (1 | cluster)", far)
+gap = regression.fixed["Intercept"] - mixed.fixed["Intercept"] + 0.003
+share = 1 - cluster_weights(mixed)["lambda"].iloc[0]
+"""
+TOP_LEVEL_LOOP = "while True:\n    pass"
+LOOP_IN_A_FUNCTION = "def half_weight_icc(small, large):\n    while True:\n        pass"
+STUBBORN_LOOP = """
+while True:
+    try:
+        while True:
+            pass
+    except BaseException:
+        pass
+"""
+EXIT = "import os\nos._exit(0)"
+MEMORY_HOG = "hoard = []\nwhile True:\n    hoard.append(bytearray(10**8))"
+# The checks still fail, but their errors are not shown.
+SILENCER = """
+get_ipython()._showtraceback = lambda *arguments: None
+gap = share = 0
+"""
+FLOOD = 'while True:\n    print("x" * 10_000)'
+DISK_HOG = """
+import glob
+folder = glob.glob("/tmp/run-*")[0]
+for number in range(50):
+    with open(f"{folder}/{number}", "wb") as file:
+        file.write(bytes(50_000_000))
+import time
+time.sleep(10)
+"""
+# Looks for whatever holds a hidden check, and tries to change whatever it is given.
+INTRUDER = """
+import os, socket
+found, changed = [path for path in {files} if os.path.exists(path)], []
+for folder, _, names in os.walk({root!r}):
+    if not folder.startswith(("/proc", "/sys", "/usr", "/lib", "/home/student/data", {prefixes})):
+        endings = (".ipynb", ".db", ".md", ".csv", ".zip")
+        found += [os.path.join(folder, name) for name in names if name.endswith(endings)]
+for folder in {folders}:
+    for name in ("intruder-was-here", "gradebook.db"):
+        try:
+            with open(os.path.join(folder, name), "a") as file:
+                file.write("intruder-was-here")
+            changed.append(folder)
+        except OSError:
+            pass
+try:
+    with socket.create_connection(("127.0.0.1", {port}), timeout=1):
+        found.append("network")
+except OSError:
+    pass
+print("FOUND", found, "CHANGED", changed, [name for name in os.environ if "JUPYTER" in name])
+gap = share = 0
+"""
+
+
+def intruder(course, submissions, canary, port):
+    """Write a notebook that tries to read the hidden checks and to write another's grade."""
+    prefixes = ", ".join(repr(prefix) for prefix in {sys.prefix, sys.base_prefix})
+    files = [
+        course.folder / "gradebook.db",
+        course.folder / "source" / SET / f"{SET}.ipynb",
+        submissions / "perfect" / f"{SET}.ipynb",
+        release.ROOT / "chapters" / "exercises" / f"{SET}.md",
+    ]
+    folders = [course.folder, submissions, canary, release.ROOT, Path.home()]
+    return INTRUDER.format(
+        root="/",
+        files=[str(path) for path in files],
+        folders=[str(path) for path in folders],
+        prefixes=prefixes,
+        port=port,
+    )
+
+
+def with_deleted_cells(course):
+    """Return a perfect submission without one check and without one answer."""
+    notebook = solved(course)
+    gone = [cell_of(notebook, "q2-group-mean"), cell_of(notebook, "outlier")]
+    notebook.cells = [cell for cell in notebook.cells if cell not in gone]
+    return notebook
+
+
+def with_rewritten_check(course):
+    """Return a submission that answers question 1 wrong and makes its check agree."""
+    notebook = solved(course, weights="weights = [0.2] * 5\ngroup_mean = group_se = 0")
+    cell_of(notebook, "q1-weights").source = "print('weights: right.')"
+    return notebook
+
+
+def fingerprints(*folders):
+    """Return the content of every file below some folders."""
+    return {
+        path: hashlib.sha256(path.read_bytes()).hexdigest()
+        for folder in folders
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+class Graded:
+    """The folder of submissions, its table, and what was there before and after."""
+
+
+@pytest.fixture(scope="module")
+def graded(classes, tmp_path_factory):
+    """Perfect, poor and hostile submissions of one set, graded together."""
+    course = classes["stats501-2027"]
+    folder, canary = tmp_path_factory.mktemp("submissions"), tmp_path_factory.mktemp("canary")
+    (canary / "note.txt").write_text("unchanged")
+    untouched = {
+        cell.metadata.nbgrader.grade_id: cell.source
+        for cell in released(course).cells
+        if sources.is_answer(cell)
+    }
+    half = {name: untouched[name] for name in ("half", "outlier", "q5-words")}
+    hand_in(folder, "perfect", solved(course))
+    hand_in(folder, "half", solved(course, **half))
+    hand_in(folder, "tolerance", solved(course, outlier=NEARLY_RIGHT))
+    hand_in(folder, "syntax", solved(course, group_mean="group_mean = (1"))
+    hand_in(folder, "json", nbformat.writes(solved(course))[:2000])
+    hand_in(folder, "empty", "")
+    hand_in(folder, "loop", solved(course, weights=TOP_LEVEL_LOOP))
+    hand_in(folder, "function", solved(course, half=LOOP_IN_A_FUNCTION))
+    hand_in(folder, "stubborn", solved(course, outlier=STUBBORN_LOOP))
+    hand_in(folder, "exit", solved(course, half=EXIT))
+    hand_in(folder, "memory", solved(course, outlier=MEMORY_HOG))
+    hand_in(folder, "flood", solved(course, outlier=FLOOD))
+    hand_in(folder, "disk", solved(course, outlier=DISK_HOG))
+    hand_in(folder, "silencer", solved(course, outlier=SILENCER))
+    hand_in(folder, "deleted", with_deleted_cells(course))
+    hand_in(folder, "rewritten", with_rewritten_check(course))
+    server = socket.create_server(("127.0.0.1", 0))
+    code = intruder(course, folder, canary, server.getsockname()[1])
+    hand_in(folder, "intruder", solved(course, outlier=code))
+    result = Graded()
+    result.course, result.folder = course, folder
+    watched = [folder, canary, course.handouts, course.folder / "source", course.folder / "release"]
+    watched.append(release.ROOT / "chapters")
+    result.before, home = fingerprints(*watched), sorted(os.listdir(Path.home()))
+    result.new, result.table = grade(course, folder, protected=True)
+    server.close()
+    result.after = fingerprints(*watched)
+    result.home = (home, sorted(os.listdir(Path.home())))
+    return result
+
+
+EARNED = {
+    "perfect": (POINTS, "needs manual points", ""),
+    "half": ([2, 2, 0, 0], "graded", ""),
+    "tolerance": ([2, 2, 3, 0], "needs manual points", ""),
+    "syntax": ([2, 0, 3, 3], "needs manual points", "group-mean: SyntaxError"),
+    "json": ([0, 0, 0, 0], "failed", "not valid JSON"),
+    "empty": ([0, 0, 0, 0], "failed", "empty"),
+    "loop": ([0, 0, 3, 3], "needs manual points", "weights took longer than 15 seconds"),
+    "function": ([2, 2, 0, 3], "needs manual points", "q3-half took longer than 15 seconds"),
+    "stubborn": ([2, 2, 3, 0], "needs manual points", "nor let itself be interrupted"),
+    "exit": ([2, 2, 0, 0], "needs manual points", "half ended the kernel"),
+    "memory": ([2, 2, 3, 0], "needs manual points", "outlier: MemoryError"),
+    "flood": ([2, 2, 3, 0], "needs manual points", "outlier printed too much"),
+    "disk": ([2, 2, 3, 0], "needs manual points", "filled the disk"),
+    "silencer": ([2, 2, 3, 0], "needs manual points", ""),
+    "deleted": ([2, 2, 3, 0], "needs manual points", "q2-group-mean was deleted and put back"),
+    "rewritten": ([0, 0, 3, 3], "needs manual points", "q1-weights was rewritten"),
+    "intruder": ([2, 2, 3, 0], "needs manual points", ""),
+}
+
+
+@needs_bubblewrap
+@pytest.mark.parametrize("student", EARNED)
+def test_everybody_gets_what_they_earned_and_the_reason(graded, student):
+    points, status, reason = EARNED[student]
+    row = graded.table.loc[student]
+    earned = [row[f"{SET}/{question}"] for question in QUESTIONS]
+    assert earned[:4] == points, row["reason"]
+    assert row["total"] == sum(points)
+    assert row["status"] == status
+    assert reason in row["reason"]
+    assert bool(row["reason"]) == bool(reason)
+
+
+@needs_bubblewrap
+def test_the_table_is_complete(graded):
+    handed_in = [column for column in graded.table if column.startswith(SET)]
+    assert handed_in == [f"{SET}/{question}" for question in QUESTIONS]
+    assert set(EARNED) <= set(graded.table.index)
+    assert graded.new == len(EARNED)
+
+
+@needs_bubblewrap
+def test_nothing_outside_the_sandbox_changed(graded):
+    assert graded.after == graded.before
+    assert graded.home[0] == graded.home[1]
+    executed = read(graded.course.folder / "executed" / "intruder" / f"{SET}.ipynb")
+    printed = cell_of(executed, "outlier").outputs[0].text
+    # What it changed lay in its own temporary folder, under the same names.
+    assert printed.startswith("FOUND [] CHANGED")
+    assert printed.rstrip().endswith("] []")
+
+
+@needs_bubblewrap
+def test_the_intruder_finds_and_changes_what_is_not_hidden_from_it(tmp_path):
+    """Without this control the test above would prove nothing.
+
+    Its code runs under bubblewrap here too, but with a folder of ours, and the network, open.
+    """
+    book = tmp_path / "gradebook.db"
+    book.write_text("")
+    sandboxed = ["bwrap", "--ro-bind", "/", "/", "--bind", tmp_path, tmp_path, "--unshare-pid"]
+    sandboxed += ["--dev", "/dev", "--proc", "/proc", "--die-with-parent", sys.executable, "-c"]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        code = INTRUDER.format(
+            root=str(tmp_path),
+            files=[str(book)],
+            folders=[str(tmp_path)],
+            prefixes="'-'",
+            port=server.getsockname()[1],
+        )
+        done = subprocess.run([*sandboxed, code], capture_output=True, text=True, check=True)
+    found = f"FOUND ['{book}', '{book}', 'network'] CHANGED ['{tmp_path}', '{tmp_path}']"
+    assert done.stdout.startswith(found)
+    assert book.read_text() == "intruder-was-here"
+
+
+@needs_bubblewrap
+def test_only_what_is_new_is_graded(graded):
+    assert grade(graded.course, graded.folder, protected=True)[0] == 0
+    hand_in(graded.folder, "half", solved(graded.course))
+    new, table = grade(graded.course, graded.folder, protected=True)
+    assert new == 1
+    assert table.loc["half", "total"] == sum(POINTS)
+
+
+@needs_bubblewrap
+def test_manual_points_arrive_in_the_table_and_the_feedback(graded):
+    course = graded.course
+    with Gradebook(f"sqlite:///{course.folder / 'gradebook.db'}", course.name) as book:
+        found = book.find_grade("q5-words", SET, SET, "perfect")
+        found.manual_score, found.needs_manual_grade = 1.5, False
+        book.db.commit()
+    new, table = grade(course, graded.folder, protected=True)
+    assert new == 0
+    assert table.loc["perfect", f"{SET}/q5-words"] == 1.5
+    assert table.loc["perfect", "status"] == "graded"
+    feedback = course.folder / "feedback" / "perfect" / SET / f"{SET}.html"
+    assert "Score: 11.5 / 12.0" in feedback.read_text(encoding="utf-8")
+
+
+@needs_bubblewrap
+def test_feedback_shows_the_messages_but_no_hidden_check_and_no_script_of_a_student(graded):
+    folder = graded.course.folder / "feedback"
+    wrong = (folder / "tolerance" / SET / f"{SET}.html").read_text(encoding="utf-8")
+    assert "Not yet. gap: this is not the value." in wrong
+    cheat = (folder / "rewritten" / SET / f"{SET}.html").read_text(encoding="utf-8")
+    for page in (wrong, cheat):
+        text = re.sub(r"<[^>]+>", "", page)
+        assert "check(weights=weights)" in text
+        assert "HIDDEN" not in text and "given.shape" not in text
+    cells = read(graded.course.folder / "executed" / "perfect" / f"{SET}.ipynb").cells
+    kinds = {
+        kind
+        for cell in cells
+        for output in cell.get("outputs", [])
+        for kind in output.get("data", {})
+    }
+    assert kinds == {"text/plain"}
+
+
+def test_without_bubblewrap_the_teacher_is_told_and_must_insist(classes, tmp_path, monkeypatch):
+    monkeypatch.setattr(sandbox, "is_available", lambda: False)
+    monkeypatch.setattr(release, "ROOT", tmp_path)
+    course = classes["stats501-2027"]
+    monkeypatch.setattr(grading, "Course", lambda name: course)
+    with pytest.raises(TeacherError, match="(?s)UNPROTECTED.*UNSAFE=1"):
+        grading.main(course.name, str(tmp_path))
+
+
+def test_an_honest_notebook_can_be_graded_without_bubblewrap(classes, tmp_path):
+    course = classes["stats501-2028"]
+    hand_in(tmp_path, "trusted", solved(course))
+    assert grade(course, tmp_path, protected=False)[1].loc["trusted", "total"] == 0 + sum(POINTS)
+
+
+def test_submissions_are_found_under_the_names_platforms_give_them(tmp_path):
+    names = [
+        "ada/e1-shrinkage.ipynb",
+        "Grace Hopper/work/e2-sleep.ipynb",
+        "kay_481516_e1-shrinkage-2.ipynb",
+        "e1-shrinkage.ipynb",
+        "ada/notes.ipynb",
+        "ada/.ipynb_checkpoints/e1-shrinkage-checkpoint.ipynb",
+    ]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    (tmp_path / "mal_e1-shrinkage.ipynb").symlink_to("/etc/hostname")
+    found, others = find_submissions(tmp_path, ["e1-shrinkage", "e2-sleep"])
+    assert [(one.student, one.exercise) for one in found] == [
+        ("Grace_Hopper", "e2-sleep"),
+        ("ada", "e1-shrinkage"),
+        ("kay_481516", "e1-shrinkage"),
+    ]
+    assert {path.name for path in others} == {
+        "e1-shrinkage.ipynb",
+        "notes.ipynb",
+        "mal_e1-shrinkage.ipynb",
+    }
+
+
+def test_the_newer_of_two_files_counts(tmp_path):
+    for age, name in ((200, "ada_e1-shrinkage.ipynb"), (100, "ada_e1-shrinkage-1.ipynb")):
+        (tmp_path / name).write_text(name)
+        os.utime(tmp_path / name, (1_000_000 - age,) * 2)
+    (found,), _ = find_submissions(tmp_path, ["e1-shrinkage"])
+    assert found.path.name == "ada_e1-shrinkage-1.ipynb"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("", "the file is empty"),
+        ("{", "not valid JSON"),
+        ("[]", "not a notebook"),
+        ("{}", "not a notebook"),
+        ('{"cells": 3, "nbformat": 4, "nbformat_minor": 5, "metadata": {}}', "not a notebook"),
+        ("[" * 100_000, "not"),
+        ("\xff", "not"),
+        (" " * 10_000_001, "10 MB; 10 MB are allowed"),
+    ],
+)
+def test_whatever_is_handed_in_is_read_or_refused(tmp_path, content, reason):
+    path = tmp_path / "ada_e1-shrinkage.ipynb"
+    path.write_text(content, encoding="latin-1")
+    notebook, said = grading.read_submission(grading.Submission("ada", "e1-shrinkage", path))
+    assert notebook is None
+    assert reason in said
+
+
+def test_a_class_without_assignments_is_told_what_to_run(tmp_path, monkeypatch):
+    with pytest.raises(TeacherError, match="make assignments CLASS=nobody"):
+        grading.main("nobody", str(tmp_path))
