@@ -313,25 +313,15 @@ def school_in_models(
         poolings for the means per ses), label, value, lower, upper (95 % interval of an effect)
         and the sentence read_out. A mean of no pupils is "absent" too.
     """
-    levels = data["ses"].cat.categories
-    cells = pd.MultiIndex.from_product(
-        [sorted(data["primary_school_id"].unique()), levels], names=["primary_school_id", "ses"]
-    ).to_frame(index=False)
-    effects = {name: _labelled_effects(fit) for name, fit in models.items()}
-    means = {
-        name: cells.assign(
-            mixed=fit.predict(cells), average=fit.predict(cells, random_effects=False)
-        ).set_index(["primary_school_id", "ses"])
-        for name, fit in models.items()
-    }
-    pupils = data.groupby(["primary_school_id", "ses"], observed=False)["achievement"]
-    pupils = pupils.agg(n="size", own="mean")
+    levels = list(data["ses"].cat.categories)
+    effects = {name: _labelled_effects(fit, levels) for name, fit in models.items()}
+    means = {name: _cell_means(fit, data) for name, fit in models.items()}
     most_effects = 1 + len(levels)
 
     def school_view(school, model) -> pd.DataFrame:
         own = effects[model].loc[[school]]
         gaps = pd.DataFrame({"kind": ["absent"] * (most_effects - len(own)), "label": ""})
-        mean = means[model].loc[school].join(pupils.loc[school])
+        mean = means[model].loc[school]
         parts = [own, gaps]
         for pooling, column in POOLED_MEANS.items():
             kind = np.where(mean[column].isna(), "absent", pooling)
@@ -350,8 +340,19 @@ def school_in_models(
 POOLED_MEANS = {"complete pooling": "average", "no pooling": "own", "partial pooling": "mixed"}
 
 
-def _labelled_effects(fit) -> pd.DataFrame:
-    """Random effects by school: kind, label, value, lower, upper."""
+def _cell_means(fit, data) -> pd.DataFrame:
+    """Count every school's pupils of each ses and give their means: n, own, mixed, average."""
+    pupils = data.groupby(["primary_school_id", "ses"], observed=False)["achievement"]
+    cells = pupils.agg(n="size", own="mean")
+    rows = cells.index.to_frame(index=False)
+    return cells.assign(
+        mixed=fit.predict(rows).to_numpy(),
+        average=fit.predict(rows, random_effects=False).to_numpy(),
+    )
+
+
+def _labelled_effects(fit, levels) -> pd.DataFrame:
+    """Random effects by school, in order of the levels: kind, label, value, lower, upper."""
     table = random_effects(fit)
     group = table["group"].astype(str)
     nested = table["group_var"].str.contains(":")
@@ -360,7 +361,16 @@ def _labelled_effects(fit) -> pd.DataFrame:
     table["label"] = label.where(~nested, "cell " + group.str.split(":").str[-1])
     table.index = group.str.split(":").str[0].astype(int)
     table = table.rename(columns={"lower_2.5": "lower", "upper_97.5": "upper"})
-    return table.assign(kind="effect")[["kind", "label", "value", "lower", "upper"]]
+    order = [
+        "Intercept",
+        "school",
+        *(f"{of}{level}" for of in ("ses", "cell ") for level in levels),
+    ]
+    return (
+        table.assign(kind="effect")
+        .sort_values("label", key=lambda labels: labels.map(order.index), kind="stable")
+        .loc[:, ["kind", "label", "value", "lower", "upper"]]
+    )
 
 
 #: Values the weights explorer offers.

@@ -139,7 +139,11 @@ def test_a_lacking_level_is_absent_but_predicted(schools):
     frame = explorers.school_in_models(pupils, models)(school, "model 3")
     assert "high" in frame.loc[frame["kind"] == "partial pooling", "label"].tolist()
     assert "high" not in frame.loc[frame["kind"] == "no pooling", "label"].tolist()
-    assert "cell high" not in frame["label"].tolist()
+    assert frame.loc[frame["kind"] == "effect", "label"].tolist() == [
+        "school",
+        "cell low",
+        "cell mid",
+    ]
 
 
 def test_no_interval_and_no_mean_leaves_its_axis(schools):
