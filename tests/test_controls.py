@@ -153,7 +153,7 @@ def test_what_a_chart_says_is_spoken(visit, address):
     assert "slope: own -0.70, mixed 0.28" in spoken.text_content()
     spoken = second.get_by_role("status")
     page.wait_for_function("e => e.textContent.includes('cluster 42')", arg=spoken.element_handle())
-    assert "own intercept, slope: 0.65, -0.70" in spoken.text_content()
+    assert "own intercept, slope: 0.65, −0.70" in spoken.text_content()
 
 
 def set_slider(explorer, name, position):
