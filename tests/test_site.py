@@ -3,7 +3,7 @@
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from tests.browsing import PAGES, SITE
+from tests.browsing import PAGES, SITE, Visit
 
 SCREENS = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
 CLIPPED = """() => [...document.querySelectorAll(".vega-chart svg, .explore svg.marks")]
@@ -20,31 +20,48 @@ CLIPPED = """() => [...document.querySelectorAll(".vega-chart svg, .explore svg.
     })"""
 
 
-@pytest.mark.parametrize(("width", "scheme"), SCREENS)
-@pytest.mark.parametrize("name", PAGES)
-def test_pages_open_without_trouble_and_fit_the_screen(visit, address, name, width, scheme):
-    visited = visit(width=width, scheme=scheme)
-    page = visited.open(f"{address}/{name}.html")
+@pytest.fixture(scope="module", params=[(name, *screen) for name in PAGES for screen in SCREENS])
+def visited(request, browser, address):
+    """One page on one screen, opened once for all tests of it."""
+    name, width, scheme = request.param
+    opened = Visit(browser, address, width=width, scheme=scheme)
+    opened.open(f"{address}/{name}.html")
+    yield opened
+    opened.context.close()
+
+
+def test_pages_open_without_trouble(visited):
     assert visited.troubles == []
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.evaluate(CLIPPED) == []
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_nothing_of_the_markup_is_left_over(visit, address, name):
-    text = visit().open(f"{address}/{name}.html").inner_text("article")
+def test_pages_fit_the_screen(visited):
+    width = visited.page.viewport_size["width"]
+    assert visited.page.evaluate("document.documentElement.scrollWidth") <= width
+    assert visited.page.evaluate(CLIPPED) == []
+
+
+def test_nothing_of_the_markup_is_left_over(visited):
+    text = visited.page.inner_text("article")
     left = [mark for mark in ("```", ":::", "{glue", "{cite", "{term}", "{ref}") if mark in text]
     assert left == []
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_every_figure_says_what_it_shows(visit, address, name):
-    page = visit().open(f"{address}/{name}.html")
-    labels = page.eval_on_selector_all(
+def test_every_figure_says_what_it_shows(visited):
+    labels = visited.page.eval_on_selector_all(
         "figure.vega-chart", "figures => figures.map(f => f.getAttribute('aria-label'))"
     )
     assert all(label and len(label) > 40 for label in labels)
-    assert page.eval_on_selector_all("article img:not([alt])", "images => images.length") == 0
+    unnamed = "article img:not([alt])"
+    assert visited.page.eval_on_selector_all(unnamed, "images => images.length") == 0
+
+
+def test_nobody_is_shut_out(visited):
+    violations = [
+        (found["id"], found["nodes"][0]["html"][:200])
+        for found in Axe().run(visited.page).response["violations"]
+        if found["impact"] in ("serious", "critical")
+    ]
+    assert violations == []
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -53,18 +70,6 @@ def test_pages_open_from_disk(visit, name):
     visited.page.unroute("**/*")
     visited.open((SITE / f"{name}.html").as_uri())
     assert visited.troubles == []
-
-
-@pytest.mark.parametrize("name", PAGES)
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
-def test_nobody_is_shut_out(visit, address, name, width, scheme):
-    page = visit(width=width, scheme=scheme).open(f"{address}/{name}.html")
-    violations = [
-        (found["id"], found["nodes"][0]["html"][:200])
-        for found in Axe().run(page).response["violations"]
-        if found["impact"] in ("serious", "critical")
-    ]
-    assert violations == []
 
 
 @pytest.mark.parametrize("box", [".vega-chart", ".explore"])
