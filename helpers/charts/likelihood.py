@@ -78,7 +78,10 @@ def speed_bars(speed: pd.DataFrame, *, title: str) -> alt.LayerChart:
         label=[_in_words(seconds) for seconds in speed["seconds"].sort_values()]
     )
     base = alt.Chart(table).encode(
-        alt.X("seconds:Q", title="seconds", scale=alt.Scale(type="log")),
+        # Beyond the longest time there is room for its label, on a phone too.
+        alt.X("seconds:Q", title="seconds").scale(
+            type="log", domainMax=10 * float(table["seconds"].max())
+        ),
         alt.Y("method:N", sort=None, title=None, axis=alt.Axis(labelLimit=180)),
     )
     points = base.mark_point(filled=True, size=90, color="currentColor", opacity=1)
@@ -125,7 +128,7 @@ def speed_curves(speed: pd.DataFrame) -> alt.LayerChart:
 
 def _by_path(channel, methods, values):
     scale = alt.Scale(domain=methods, range=values[: len(methods)])
-    return getattr(alt, channel)("method:N", scale=scale, legend=alt.Legend(title=None))
+    return getattr(alt, channel)("method:N", scale=scale, legend=alt.Legend(title=None, columns=1))
 
 
 def _height_map(surface) -> alt.Chart:
@@ -152,7 +155,7 @@ def _height_map(surface) -> alt.Chart:
             alt.Color(
                 "excess:Q",
                 scale=bands,
-                legend=alt.Legend(title="above the minimum", type="symbol", columns=3),
+                legend=alt.Legend(title="above the minimum", type="symbol", columns=2),
             ),
         )
     )

@@ -127,7 +127,7 @@ def _bars(part, effect) -> alt.LayerChart:
         pooling_color().legend(None),
         tooltip=["pooling", *(alt.Tooltip(f"{name}:Q", format=".3f") for name in numbers)],
     )
-    title = "mean squared error (solid: squared bias)"
+    title = ["mean squared error", "(solid: squared bias)"]
     whole = base.mark_bar(height=24, fillOpacity=0.15, strokeWidth=2).encode(
         alt.X("total:Q", title=title),
         alt.Stroke("pooling:N", scale=alt.Scale(domain=POOLINGS, range=COLOURS), legend=None),
