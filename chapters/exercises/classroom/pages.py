@@ -13,6 +13,7 @@ from pathlib import Path
 
 import jupytext
 import nbformat
+from jupyter_cache import get_cache
 from sphinx.errors import ExtensionError
 
 from classroom import release, sources
@@ -132,10 +133,13 @@ def write_notebooks(app, exception):
     """Write each exercise's notebook beside its page, as a student gets it."""
     if exception or app.builder.format != "html":
         return
+    cache = get_cache(app.env.mystnb_config.execution_cache_path)
     for docname in sorted(filter(lambda name: is_exercise(app, name), app.env.found_docs)):
         notebook = sources.read_source(app.env.doc2path(docname))
         executed = Path(app.outdir).parent / "jupyter_execute" / f"{docname}.ipynb"
-        record = release.find_record(nbformat.read(executed, as_version=4))
+        # A page that was not executed anew is written there without its outputs.
+        cells = nbformat.read(executed, as_version=4)
+        record = release.find_record(cache.merge_match_into_notebook(cells)[1])
         if record["rejected"]:
             raise ExtensionError(f"{docname}.md: its seed does not suit it: {record['rejected']}.")
         student = release.student_notebook(release.instructor_notebook(notebook, None, record))
