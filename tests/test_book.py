@@ -365,6 +365,17 @@ def test_solutions_are_folded_or_absent(book):
     assert "share_kept = ...\n" in sum((cell["source"] for cell in notebook["cells"]), [])
 
 
+def test_a_page_that_is_not_executed_again_offers_its_notebook_again(book):
+    book.add_exercise()
+    offered = []
+    for _ in range(2):
+        code, said = book.build()
+        assert code == 0, said
+        notebook = book.site / "chapters" / "exercises" / "e1-shrinkage.ipynb"
+        offered.append([cell["source"] for cell in json.loads(notebook.read_text())["cells"]])
+    assert offered[0] == offered[1]
+
+
 def test_a_wish_that_is_neither_yes_nor_no_is_refused(book):
     book.add_exercise()
     code, said = book.build("SOLUTIONS=maybe")
