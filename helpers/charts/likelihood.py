@@ -128,7 +128,9 @@ def speed_curves(speed: pd.DataFrame) -> alt.LayerChart:
 
 def _by_path(channel, methods, values):
     scale = alt.Scale(domain=methods, range=values[: len(methods)])
-    return getattr(alt, channel)("method:N", scale=scale, legend=alt.Legend(title=None, columns=1))
+    # The paths are dark on the light map; their legend stands on the page, which may be dark.
+    legend = alt.Legend(title=None, columns=1, symbolStrokeColor="currentColor")
+    return getattr(alt, channel)("method:N", scale=scale, legend=legend)
 
 
 def _height_map(surface) -> alt.Chart:
