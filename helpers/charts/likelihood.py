@@ -43,17 +43,16 @@ def criterion_surface(surface: pd.DataFrame, paths: pd.DataFrame) -> alt.LayerCh
         .mark_line(color="#111111", strokeWidth=2, point=alt.OverlayMarkDef(color="#111111"))
         .encode(across, up, _by_path("StrokeDash", methods, PATH_DASHES), order="step:Q")
     )
-    ends = (
-        alt.Chart(paths.loc[paths.groupby("method")["step"].idxmax()])
-        .mark_point(filled=True, size=220, color="#d55e00", opacity=1)
-        .encode(
-            across,
-            up,
-            _by_path("Shape", methods, PATH_SHAPES),
-            tooltip=["method", alt.Tooltip("criterion:Q", format=".2f")],
-        )
+    last = alt.Chart(paths.loc[paths.groupby("method")["step"].idxmax()]).encode(across, up)
+    ends = last.mark_point(filled=True, size=220, color="#d55e00", opacity=1).encode(
+        _by_path("Shape", methods, PATH_SHAPES),
+        tooltip=["method", alt.Tooltip("criterion:Q", format=".2f")],
     )
-    return alt.layer(_height_map(surface), lines, ends).properties(
+    # On the light map, not in a legend on the page, which may be dark.
+    names = last.mark_text(align="left", dx=14, dy=20, fontSize=13, color="#111111").encode(
+        text="method:N"
+    )
+    return alt.layer(_height_map(surface), lines, ends, names).properties(
         width="container",
         height=HEIGHT + 60,
         description=_path_description(surface, paths, methods),
@@ -128,9 +127,7 @@ def speed_curves(speed: pd.DataFrame) -> alt.LayerChart:
 
 def _by_path(channel, methods, values):
     scale = alt.Scale(domain=methods, range=values[: len(methods)])
-    # The paths are dark on the light map; their legend stands on the page, which may be dark.
-    legend = alt.Legend(title=None, columns=1, symbolStrokeColor="currentColor")
-    return getattr(alt, channel)("method:N", scale=scale, legend=legend)
+    return getattr(alt, channel)("method:N", scale=scale, legend=None)
 
 
 def _height_map(surface) -> alt.Chart:
