@@ -32,8 +32,9 @@ test: browser book $(VENV)/installed-tests
 	$(BIN)/python -m pytest
 
 # Ten minutes; writes the numbers of the page "How fast is it?". Quiet machine, please.
-bench: book $(VENV)/installed-tests
-	$(BIN)/python -m pytest tests/benchmarks --benchmark-columns=min,rounds
+bench: $(VENV)/installed-tests
+	$(BIN)/python -m pytest tests/benchmarks/test_fit_speed.py tests/benchmarks/test_how_fast.py \
+		--benchmark-columns=min,rounds
 
 # CLASS=stats501-2027: its name seeds the data of its notebooks.
 assignments: $(VENV)/installed-grading
