@@ -20,13 +20,17 @@ CARD_TAGS = (
     '<meta property="og:image:height" content="630" />',
     '<meta name="twitter:card" content="summary_large_image" />',
 )
+# The page's own background, so that a phone's bars match it.
+THEME_COLORS = "".join(
+    f'<meta name="theme-color" content="{color}" media="(prefers-color-scheme: {scheme})" />\n'
+    for scheme, color in (("light", "#ffffff"), ("dark", "#14181e"))
+)
 NO_CONTENT = ["search.html", "genindex.html", "py-modindex.html"]
 FRONT_PAGE = """\
 <!DOCTYPE html>
-<html lang="en">
+<html lang="{language}">
 <head>
 <meta charset="utf-8" />
-<meta name="viewport" content="width=device-width, initial-scale=1" />
 <meta http-equiv="refresh" content="0; url={target}" />
 <title>{title}</title>
 {metatags}
@@ -119,6 +123,7 @@ def use_address(app, config):
 
 def describe(app, pagename, templatename, context, doctree):
     """Give the landing page the book's title, and previews the page's own description."""
+    context["metatags"] = context.get("metatags", "") + THEME_COLORS
     if pagename == app.config.root_doc:
         context["title"], context["docstitle"] = app.config.project, ""
     for meta in doctree.findall(nodes.meta) if doctree else ():
@@ -129,9 +134,11 @@ def describe(app, pagename, templatename, context, doctree):
 def keep_front_page(app, pagename, templatename, context, doctree):
     """Keep what the site's own address says: the same as the landing page it leads to."""
     if pagename == app.config.root_doc:
-        target, title = app.builder.get_target_uri(pagename), html.escape(app.config.project)
         app.front_page = FRONT_PAGE.format(
-            target=target, title=title, metatags=context["metatags"].strip()
+            language=app.config.language,
+            target=app.builder.get_target_uri(pagename),
+            title=html.escape(app.config.project),
+            metatags=context["metatags"].strip(),
         )
 
 
