@@ -116,7 +116,7 @@ def use_address(app, config):
     config.sitemap_excludes = NO_CONTENT
     config.ogp_site_name = config.html_title
     config.ogp_image = CARD
-    config.ogp_image_alt = "Estimates of a hundred clusters, each pulled toward what all have in common"
+    config.ogp_image_alt = "Estimates of a hundred clusters, pulled toward what all have in common"
     config.ogp_social_cards = {"enable": False}
     config.ogp_custom_meta_tags = CARD_TAGS
 
