@@ -21,9 +21,9 @@ WIDE = [
 ]
 # A4 less the margins, in pixels of 1/96 inch.
 PAPER_WIDTH = 665
-CUT = """() => [...document.querySelectorAll("article :is(p, pre, table, svg, img, dt, mjx-container)")]
+CUT = """() => [...document.querySelectorAll("article :is(p, pre, table, svg, img, dt)")]
     .filter((box) => box.checkVisibility() && box.getBoundingClientRect().width)
-    .filter((box) => !box.closest(".explore-spoken, svg svg, mjx-container svg"))
+    .filter((box) => !box.closest("svg svg"))
     .filter((box) => box.getBoundingClientRect().right > innerWidth + 1
         || (box.matches("pre") && box.scrollWidth > box.clientWidth + 1))
     .map((box) => `${box.tagName}: ${box.textContent.slice(0, 60)}`)"""
