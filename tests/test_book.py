@@ -71,7 +71,9 @@ class Book:
 
     def build(self, *variables):
         """Run the build; return its exit code and everything it printed."""
-        command = ["make", "--no-print-directory", "html", f"VENV={sys.prefix}", *variables]
+        # Whatever the address of the real site is, the copy has none unless a test says so.
+        command = ["make", "--no-print-directory", "html", f"VENV={sys.prefix}"]
+        command += ["SITE_URL=", "REPOSITORY_URL=", *variables]
         command.append(f"PYTHONPATH={self.folder}")
         done = subprocess.run(
             command,
@@ -383,6 +385,30 @@ def test_a_wish_that_is_neither_yes_nor_no_is_refused(book):
     assert "SOLUTIONS is 'maybe'; allowed are yes and no." in said
 
 
+def test_without_an_address_pages_claim_none(sound):
+    assert not (sound.site / "sitemap.xml").exists()
+    page = (sound.site / "chapters" / "small.html").read_text(encoding="utf-8")
+    assert [claim for claim in ("canonical", "og:", "twitter:") if f'="{claim}' in page] == []
+
+
+def test_an_address_is_on_every_page_and_in_the_sitemap(book):
+    address = "https://course.example.org/book/"
+    meta = "myst:\n  html_meta:\n    description: Small & sound.\n---\n(small-page)="
+    book.edit("---\n(small-page)=", meta)
+    code, said = book.build(f"SITE_URL={address.rstrip('/')}")
+    assert code == 0, said
+    page = (book.site / "chapters" / "small.html").read_text(encoding="utf-8")
+    assert f'<link rel="canonical" href="{address}chapters/small.html"' in page
+    assert f'<meta property="og:url" content="{address}chapters/small.html"' in page
+    assert '<meta property="og:description" content="Small & sound."' in page
+    assert f'<meta property="og:image" content="{address}_static/card.png"' in page
+    assert (book.site / "_static" / "card.png").exists()
+    assert 'property="og:title"' in (book.site / "index.html").read_text(encoding="utf-8")
+    sitemap = (book.site / "sitemap.xml").read_text(encoding="utf-8")
+    pages = [f"{address}chapters/{name}.html" for name in ("index", "references", "small")]
+    assert sorted(re.findall("<loc>(.*?)</loc>", sitemap)) == pages
+
+
 class Requests(HTMLParser):
     """Collect the addresses a browser asks for when it opens a page."""
 
@@ -394,6 +420,8 @@ class Requests(HTMLParser):
         self.addresses = []
 
     def handle_starttag(self, tag, attributes):
+        if ("rel", "canonical") in attributes:
+            return  # the page's own address, which nobody asks for
         for name, value in attributes:
             asked = name in self.ATTRIBUTES or (
                 name == "href" and tag not in self.LINKS_FOLLOWED_BY_READERS

@@ -31,6 +31,19 @@ def criterion_surface(surface: pd.DataFrame, paths: pd.DataFrame) -> alt.LayerCh
     ------
     ValueError
         If there are more than two methods.
+
+    Examples
+    --------
+    >>> surface = pd.DataFrame(
+    ...     {"sd_intercept": [0, 1, 0, 1], "sd_slope": [0, 0, 1, 1], "excess": [9.0, 4, 4, 0]}
+    ... )
+    >>> paths = pd.DataFrame(
+    ...     {"step": [0, 1], "sd_intercept": [0, 1], "sd_slope": [0, 1], "criterion": [9.0, 0]}
+    ... ).assign(method="bfgs")
+    >>> print(criterion_surface(surface, paths).description)
+    Map of the criterion over the standard deviations of intercepts and slopes, relative to the
+    residual's. The minimum is near (1.00, 1.00). bfgs ends after 2 evaluations at (1.00, 1.00),
+    criterion 0.0.
     """
     methods = paths["method"].drop_duplicates().tolist()
     if len(methods) > len(PATH_DASHES):
@@ -72,6 +85,12 @@ def speed_bars(speed: pd.DataFrame, *, title: str) -> alt.LayerChart:
     Returns
     -------
     altair.LayerChart
+
+    Examples
+    --------
+    >>> speed = pd.DataFrame({"method": ["one by one", "together"], "seconds": [100.0, 1]})
+    >>> print(speed_bars(speed, title="10,000 fits").description)
+    Dot plot, 10,000 fits, seconds on a logarithmic axis: together 1 s; one by one 100 s.
     """
     table = speed.sort_values("seconds").assign(
         label=[_in_words(seconds) for seconds in speed["seconds"].sort_values()]
@@ -105,6 +124,14 @@ def speed_curves(speed: pd.DataFrame) -> alt.LayerChart:
     Returns
     -------
     altair.LayerChart
+
+    Examples
+    --------
+    >>> speed = pd.DataFrame(
+    ...     {"method": "fit_mixed", "clusters": [10, 100], "seconds": [0.02, 0.03]}
+    ... )
+    >>> print(speed_curves(speed).description)
+    Seconds for one fit against the number of clusters: fit_mixed 30 ms at 100.
     """
     across = alt.X("clusters:Q", title="clusters", scale=alt.Scale(type="log"))
     up = alt.Y("seconds:Q", title="seconds", scale=alt.Scale(type="log"))

@@ -44,6 +44,15 @@ def cluster_lines(
     ------
     ValueError
         If a cluster does not occur.
+
+    Examples
+    --------
+    >>> from helpers import create_data, fit_mixed, shrinkage
+    >>> data = create_data()
+    >>> table = shrinkage(fit_mixed("y ~ x + (x | cluster)", data))
+    >>> print(cluster_lines(data, table, [42, 67]).charts[0].description)
+    Data of cluster 42, 10 observations, with three lines; slopes: complete pooling 0.54, no
+    pooling -0.70, partial pooling 0.28.
     """
     unknown = sorted(set(clusters) - set(table["group"]))
     if unknown:
@@ -81,6 +90,16 @@ def shrinkage_paths(
     Returns
     -------
     altair.LayerChart
+
+    Examples
+    --------
+    >>> from helpers import create_data, fit_mixed, shrinkage
+    >>> table = shrinkage(fit_mixed("y ~ x + (x | cluster)", create_data()))
+    >>> view = {"Intercept": (-1, 3), "x": (-0.5, 1.5)}
+    >>> print(shrinkage_paths(table, view, title="baseline").description)
+    Scatter plot, baseline: 100 clusters as paths from their own least-squares intercept and
+    slope to the mixed model's, which lie closer to the fixed effects (0.94, 0.54). Mean
+    shrinkage 27% in the intercept, 69% in the slope; 5 paths start outside the frame.
     """
     wide = cluster_paths(table)
     fixed = table.groupby("effect")["complete_pooling"].first()
@@ -129,6 +148,17 @@ def cluster_paths(table: pd.DataFrame) -> pd.DataFrame:
 def count_outside(table: pd.DataFrame, view: Mapping[str, tuple[float, float]]) -> int:
     """Count clusters whose own estimate lies outside a view.
 
+    Parameters
+    ----------
+    table : DataFrame
+        Made by ``shrinkage``.
+    view : mapping
+        Limits of each effect, ``{"x": (low, high)}``.
+
+    Returns
+    -------
+    int
+
     Examples
     --------
     >>> table = pd.DataFrame({"group": [1, 2], "effect": "x", "no_pooling": [0.0, 9.0]})
@@ -157,6 +187,15 @@ def moved_against(table: pd.DataFrame, horizontal: str, vertical: str, *, title:
     Returns
     -------
     altair.Chart
+
+    Examples
+    --------
+    >>> from helpers import create_data, fit_mixed, shrinkage
+    >>> table = shrinkage(fit_mixed("y ~ x + (x | cluster)", create_data(balanced=0.5)))
+    >>> slopes = table.query("effect == 'x'")
+    >>> print(moved_against(slopes, "n", "shrinkage_factor", title="by size").description)
+    Scatter plot, by size: shrinkage factor against observations in the cluster for 100
+    clusters; correlation -0.48.
     """
     names = {
         "deviation": "own estimate minus fixed effect",
@@ -197,6 +236,15 @@ def estimator_errors(errors: pd.DataFrame) -> ChartGrid:
     -------
     ChartGrid
         One panel per coefficient.
+
+    Examples
+    --------
+    >>> from helpers import create_data, estimation_errors, fit_mixed, true_coefficients
+    >>> fit = fit_mixed("y ~ x + (x | cluster)", create_data())
+    >>> errors = estimation_errors(fit, true_coefficients()).assign(scenario="baseline")
+    >>> print(estimator_errors(errors).charts[1].description)
+    Dot plot of the root mean squared error of x estimates under complete, no and partial
+    pooling; partial pooling is best in 1 of 1 scenarios.
     """
     panels = [_error_panel(part, effect) for effect, part in errors.groupby("effect")]
     return ChartGrid(*panels, columns=1)

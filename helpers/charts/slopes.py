@@ -45,6 +45,13 @@ def student_paths(
     ------
     ValueError
         If no student is named, or one does not occur.
+
+    Examples
+    --------
+    >>> from helpers import load_gpa
+    >>> print(student_paths(load_gpa("synthetic"), {1: "rises"}).charts[0].description)
+    Line plot of student 1's grades, rises: 2.2, 2.6, 2.4, 2.6, 2.9, 2.6, before the paths of
+    all 200 students.
     """
     unknown = sorted(set(students) - set(data["student"]))
     if unknown or not students:
@@ -76,6 +83,14 @@ def effect_densities(table: pd.DataFrame) -> ChartGrid:
     -------
     ChartGrid
         A rule in each panel marks the fixed effect.
+
+    Examples
+    --------
+    >>> from helpers import fit_mixed, load_gpa, shrinkage
+    >>> fit = fit_mixed("gpa ~ occasion + (occasion | student)", load_gpa("synthetic"))
+    >>> print(effect_densities(shrinkage(fit)).charts[1].description)
+    Density curves, slope of occasion: 200 clusters' estimates of the slope of occasion around
+    the fixed effect 0.11; standard deviation 0.083 without pooling, 0.056 with partial pooling.
     """
     parts = {effect: part for effect, part in table.groupby("effect", sort=False)}
     return ChartGrid(
@@ -104,6 +119,19 @@ def setting_densities(tables: Mapping[str, pd.DataFrame], effect: str) -> ChartG
     ------
     ValueError
         If a table does not have the effect.
+
+    Examples
+    --------
+    >>> from helpers import fit_mixed, gpa_setting, shrinkage
+    >>> formula = "gpa ~ occasion + (occasion | student)"
+    >>> tables = {
+    ...     name: shrinkage(fit_mixed(formula, gpa_setting(name)))
+    ...     for name in ("as is", "many occasions")
+    ... }
+    >>> print(setting_densities(tables, "occasion").charts[1].description)
+    Density curves, many occasions, 1% given up: 200 clusters' estimates of the slope of
+    occasion around the fixed effect 0.11; standard deviation 0.068 without pooling, 0.067 with
+    partial pooling.
     """
     parts = {name: table[table["effect"] == effect] for name, table in tables.items()}
     lacking = [name for name, part in parts.items() if part.empty]
@@ -148,6 +176,14 @@ def prediction_lines(table: pd.DataFrame, predictor: str, ends: tuple[float, flo
     ------
     ValueError
         If the table lacks an effect.
+
+    Examples
+    --------
+    >>> from helpers import fit_mixed, load_gpa, shrinkage
+    >>> fit = fit_mixed("gpa ~ occasion + (occasion | student)", load_gpa("synthetic"))
+    >>> print(prediction_lines(shrinkage(fit), "occasion", (0, 5)).charts[1].description)
+    Predicted lines over occasion under partial pooling: 3 of 200 fall; slopes from -0.024 to
+    0.267.
     """
     missing = {"Intercept", predictor} - set(table["effect"])
     if missing:

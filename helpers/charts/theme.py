@@ -128,6 +128,12 @@ class ChartGrid:
         Charts with descriptions.
     columns : int
         Columns where there is room, and in JupyterLab.
+
+    Examples
+    --------
+    >>> chart = alt.Chart().mark_point().properties(description="A point.")
+    >>> len(ChartGrid(chart, chart, columns=2).charts)
+    2
     """
 
     def __init__(self, *charts: alt.TopLevelMixin, columns: int = 2):

@@ -49,6 +49,17 @@ def group_means(
     ------
     ValueError
         If `means` names an unknown pooling or group, or `clusters` lacks a cluster.
+
+    Examples
+    --------
+    >>> from helpers import fit_pooled, marginal_means, treatment_clusters
+    >>> data = treatment_clusters([2, 10, 10, 10, 2, 10, 10, 10], 824523)
+    >>> means = marginal_means(fit_pooled("y ~ treatment", data), "treatment")
+    >>> lines = means.assign(pooling="complete pooling")
+    >>> print(group_means(data, lines, title="The puzzle").description)
+    Strip plot, The puzzle: observations of 8 clusters with 2, 10, 10, 10, 2, 10, 10, 10
+    observations, and the mean of each cluster. Lines show the means of the groups; control:
+    complete pooling 1.59; intervention: complete pooling 4.55.
     """
     _require_known("pooling", means["pooling"], POOLING_COLOURS)
     _require_known("level", means["level"], data["treatment"])
@@ -96,6 +107,16 @@ def weight_curves(weights: pd.DataFrame, means: pd.DataFrame, fitted: float) -> 
     ------
     ValueError
         If 0, `fitted` or 1 is not among the values of icc of both frames.
+
+    Examples
+    --------
+    >>> icc = [0.0, 0.5, 1.0]
+    >>> weights = pd.DataFrame({"icc": icc, "n": 10, "weight": [0.31, 0.26, 0.25]})
+    >>> means = pd.DataFrame({"icc": icc, "treatment": "control", "mean": [1.6, 1.1, 0.9]})
+    >>> print(weight_curves(weights, means, fitted=0.5).charts[0].description)
+    Line chart, Weight of one cluster, against the intraclass correlation from 0 to 1: 10
+    observations 0.310 under complete pooling, 0.260 under partial pooling, 0.250 under no
+    pooling.
     """
     marks = {0.0: "complete pooling", fitted: "partial pooling", 1.0: "no pooling"}
     for frame in (weights, means):
@@ -129,6 +150,16 @@ def distance_lines(table: pd.DataFrame, *, title: str) -> alt.LayerChart:
     ------
     ValueError
         If clusters of one size have different shares.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame(
+    ...     {"group": [1, 2], "n": [2, 10], "distance": [2.0, 1], "shrinkage": [0.5, 0.1]}
+    ... ).assign(share=[0.25, 0.1])
+    >>> print(distance_lines(table, title="Two clusters").description)
+    Scatter plot, Two clusters: shrinkage of 2 cluster means against their distance from the
+    group's mean. Each cluster size has its own line through zero; slope 0.2500 for 2
+    observations, slope 0.1000 for 10 observations.
     """
     if (table.groupby("n")["share"].agg(np.ptp) > 1e-8).any():
         raise ValueError("clusters of one size have different shares; give clusters of one fit.")

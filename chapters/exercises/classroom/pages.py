@@ -96,6 +96,8 @@ def page_notebook(notebook, links, *, solutions):
     nbformat.NotebookNode
     """
     page = copy.deepcopy(notebook)
+    # The description for search engines, which jupytext would leave out.
+    page.metadata.jupytext["notebook_metadata_filter"] = "myst"
     cells = [part for cell in page.cells for part in _page_cells(cell, solutions)]
     title, _, rest = cells[0].source.partition("\n")
     cells[0].source = f"{title}\n\n{links}\n{rest}"

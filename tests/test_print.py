@@ -1,0 +1,104 @@
+"""Chapters on paper: printed by Chromium, read back from the PDF."""
+
+import io
+import unicodedata
+
+import pytest
+from pypdf import PdfReader
+
+from tests.browsing import Visit
+
+CHAPTER = "chapters/shrinkage"
+EXERCISES = "chapters/exercises/e1-shrinkage"
+WIDE = [
+    CHAPTER,
+    "chapters/random-slopes",
+    "chapters/categorical-effects",
+    "chapters/cluster-weighting",
+    "chapters/exercises/e4-categorical",
+    "chapters/appendix/status",
+    "chapters/appendix/api-figures",
+]
+# A4 less the margins, in pixels of 1/96 inch.
+PAPER_WIDTH = 665
+CUT = """() => [...document.querySelectorAll("article :is(p, pre, table, svg, img, dt, mjx-container)")]
+    .filter((box) => box.checkVisibility() && box.getBoundingClientRect().width)
+    .filter((box) => !box.closest(".explore-spoken, svg svg, mjx-container svg"))
+    .filter((box) => box.getBoundingClientRect().right > innerWidth + 1
+        || (box.matches("pre") && box.scrollWidth > box.clientWidth + 1))
+    .map((box) => `${box.tagName}: ${box.textContent.slice(0, 60)}`)"""
+
+
+def printed(page):
+    """Print a page on A4; return the reader of its PDF."""
+    return PdfReader(io.BytesIO(page.pdf(format="A4")))
+
+
+def words(text):
+    """Return the text with single blanks and without ligatures, both of which are the PDF's."""
+    return " ".join(unicodedata.normalize("NFKC", text).split())
+
+
+@pytest.fixture(scope="module")
+def chapter(browser, address):
+    """Chapter 1 printed from a dark screen: its page, still open, and the text of each sheet."""
+    visited = Visit(browser, address, scheme="dark")
+    page = visited.open(f"{address}/{CHAPTER}.html")
+    sheets = [sheet.extract_text() for sheet in printed(page).pages]
+    yield page, sheets
+    visited.context.close()
+
+
+def test_a_chapter_is_a_handful_of_sheets(chapter):
+    assert 12 <= len(chapter[1]) <= 26
+
+
+def test_figures_are_on_paper(chapter):
+    page, sheets = chapter
+    text = words(" ".join(sheets))
+    lines = ":is(text:not(:has(tspan)), tspan)"
+    axes = page.locator(f".vega-chart svg .role-axis-title {lines}").all_text_contents()
+    assert len(axes) > 20
+    assert [axis for axis in set(axes) if text.count(axis) < axes.count(axis)] == []
+    assert "Estimated sds: intercepts" in text, "the figure in the place of the last controls"
+
+
+@pytest.mark.parametrize(
+    "control", ["your own settings", "Show code cell source", "Exercises 5: Weighting", "Search"]
+)
+def test_what_only_a_screen_can_do_is_not_on_paper(chapter, control):
+    page, sheets = chapter
+    assert control in page.content()
+    assert control not in words(" ".join(sheets))
+
+
+def test_answers_stay_closed(chapter):
+    text = words(" ".join(chapter[1]))
+    assert "The one with 40: it has more influence on the model." in text
+    assert "Its own slope is well supported" not in text
+
+
+def test_no_sheet_ends_with_a_heading(chapter):
+    page, sheets = chapter
+    headings = page.locator("article :is(h2, h3)").evaluate_all(
+        "all => all.map((heading) => heading.innerText.replace('#', ''))"
+    )
+    last_lines = {words(sheet.strip().rpartition("\n")[2]) for sheet in sheets}
+    assert last_lines & {words(heading) for heading in headings} == set()
+
+
+def test_paper_is_light_whatever_the_screen_shows(visit, address):
+    drawn = [
+        [sheet.get_contents().get_data() for sheet in printed(page).pages]
+        for scheme in ("light", "dark")
+        for page in [visit(scheme=scheme).open(f"{address}/{EXERCISES}.html")]
+    ]
+    assert drawn[0] == drawn[1]
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_nothing_is_cut_off_sideways(visit, address, name):
+    visited = visit(width=PAPER_WIDTH)
+    page = visited.open(f"{address}/{name}.html")
+    page.emulate_media(media="print")
+    assert page.evaluate(CUT) == []
