@@ -61,7 +61,7 @@ def test_linters_find_nothing(linter):
     ("name", "old", "new", "kind"),
     [
         ("check.yml", "contents: read", "contents: reed", "permissions"),
-        ("book.yml", "needs: check", "needs: chek", "job-needs"),
+        ("book.yml", "needs: check", "needs: tests", "job-needs"),
         ("weekly.yml", "steps.lychee.", "steps.lichee.", "expression"),
         ("weekly.yml", "17 4 * * 1", "17 24 * * 1", "events"),
         ("check.yml", "        run: make book", "        ran: make book", "syntax-check"),
