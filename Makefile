@@ -15,7 +15,7 @@ export OPENBLAS_NUM_THREADS := 1
 # Solutions of the exercises: folded in their pages (yes), or absent (no).
 export SOLUTIONS ?= yes
 
-.PHONY: book html test bench browser serve assignments grade requirements clean
+.PHONY: book html test bench browser pictures serve assignments grade requirements clean
 
 book: $(VENV)/installed extensions/node_modules/.package-lock.json html
 
@@ -28,7 +28,7 @@ html:
 	@rm -rf _build/previous
 
 test: browser book $(VENV)/installed-tests
-	$(BIN)/ruff check .
+	PATH="$(abspath $(BIN)):$$PATH" pre-commit run --all-files
 	$(BIN)/python -m pytest
 
 # Ten minutes; writes the numbers of the page "How fast is it?". Quiet machine, please.
@@ -44,14 +44,18 @@ assignments: $(VENV)/installed-grading
 grade: $(VENV)/installed-grading
 	@$(CLASSROOM).grading "$(CLASS)" "$(SUBMISSIONS)" "$(UNSAFE)"
 
+# The pictures of README.md, from the built site.
+pictures: browser $(VENV)/installed-tests
+	PYTHONPATH=. $(BIN)/python tests/pictures.py
+
 serve:
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
 
 browser:
 	@command -v $(CHROMIUM) >/dev/null || sh tests/install_browser.sh
 
-requirements: $(VENV)/installed
-	$(BIN)/python -m pip install uv
+# UPGRADE=--upgrade raises every pin to the newest version that fits.
+requirements: $(BIN)/uv
 	$(COMPILE) pyproject.toml -o requirements.txt
 	$(COMPILE) pyproject.toml --extra grading -c requirements.txt -o chapters/exercises/requirements.txt
 	$(COMPILE) pyproject.toml --extra test --extra grading -c requirements.txt \
@@ -62,8 +66,13 @@ clean:
 
 CLASSROOM = PYTHONPATH=chapters/exercises $(BIN)/python -m classroom
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
-	--no-emit-index-url \
+	--no-emit-index-url $(UPGRADE) \
 	--custom-compile-command "make requirements"
+
+# Not from the pins: they may be what cannot be installed.
+$(BIN)/uv:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install uv
 
 $(VENV)/installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make book PYTHON=python3.12")'
