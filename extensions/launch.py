@@ -17,11 +17,12 @@ from urllib.parse import quote
 
 import jupytext
 import nbformat
-from classroom import pages
 from myst_nb.core.variables import format_plain_text
-from plain_markdown import plain_markdown
 from sphinx.errors import ExtensionError
 from sphinx.util import docname_join
+
+from classroom import pages
+from plain_markdown import plain_markdown
 
 REPOSITORY = re.compile(r"https://github\.com/([\w-]+/[\w.-]+)")
 NOTEBOOKS_BRANCH = "notebooks"

@@ -23,7 +23,7 @@ LINK_IN_BOOK = re.compile(r"(?<!!)\[(?P<text>[^\]]+)\]\((?!https?://)[^)\s]+\)")
 
 
 def plain_markdown(text: str, roles: Mapping[str, Callable[[str], str]]) -> str:
-    """Turn a page's text, or part of it, into plain Markdown.
+    r"""Turn a page's text, or part of it, into plain Markdown.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def plain_markdown(text: str, roles: Mapping[str, Callable[[str], str]]) -> str:
     --------
     >>> print(plain_markdown("A {term}`cluster`, {term}`many <cluster>`.", {"term": str}))
     A cluster, many.
-    >>> print(plain_markdown(":::{admonition} Predict\\nWhich?\\n:::", {}))
+    >>> print(plain_markdown(":::{admonition} Predict\nWhich?\n:::", {}))
     > **Predict**
     >
     > Which?

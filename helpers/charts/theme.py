@@ -108,7 +108,7 @@ def page_html(spec: dict) -> str:
 
 
 def _bundle(chart: dict, page: str) -> dict:
-    """Give the built page its figure, JupyterLab the chart it draws itself, Colab a page of HTML."""
+    """Give the built page its figure, JupyterLab the chart it draws itself, Colab HTML."""
     if BUILDS_THE_BOOK in os.environ:
         return {"text/html": page, "text/plain": chart["description"]}
     # An output cell of JupyterLab grows with its chart, so a chart that fills it never settles.
