@@ -1,4 +1,4 @@
-# `make book`, `make test`; for teachers `make assignments`, `make grade`.
+# `make book`, `make test`, `make dist`; for teachers `make assignments`, `make grade`.
 # VENV=... and PYTHON=... choose another environment.
 PYTHON ?= python3
 VENV ?= .venv
@@ -15,7 +15,7 @@ export OPENBLAS_NUM_THREADS := 1
 # Solutions of the exercises: folded in their pages (yes), or absent (no).
 export SOLUTIONS ?= yes
 
-.PHONY: book html test bench browser serve assignments grade requirements clean
+.PHONY: book html dist test bench browser pictures serve assignments grade requirements clean
 
 book: $(VENV)/installed extensions/node_modules/.package-lock.json html
 
@@ -27,8 +27,17 @@ html:
 		{ rm -rf _build/html; mv _build/previous _build/html 2>/dev/null; exit 1; }
 	@rm -rf _build/previous
 
+# Two zip files: the site, to open from disk, and its notebooks. The folders beside them hold the same.
+dist: _build/html/index.html
+	@rm -rf _build/dist && mkdir -p _build/dist/borrowing-strength-notebooks
+	@cp -R _build/html _build/dist/borrowing-strength
+	@tar -C _build/html -cf - $(NOTEBOOKS) | tar -C _build/dist/borrowing-strength-notebooks -xf -
+	@cd _build/dist && for folder in *; do \
+		$(abspath $(BIN))/python -m zipfile -c $$folder.zip $$folder/; done
+	@cd _build/dist && ls -lh *.zip | awk '{print "_build/dist/" $$9 ": " $$5}'
+
 test: browser book $(VENV)/installed-tests
-	$(BIN)/ruff check .
+	PATH="$(abspath $(BIN)):$$PATH" pre-commit run --all-files
 	$(BIN)/python -m pytest
 
 # Ten minutes; writes the numbers of the page "How fast is it?". Quiet machine, please.
@@ -44,14 +53,18 @@ assignments: $(VENV)/installed-grading
 grade: $(VENV)/installed-grading
 	@$(CLASSROOM).grading "$(CLASS)" "$(SUBMISSIONS)" "$(UNSAFE)"
 
+# The pictures of README.md, from the built site.
+pictures: browser $(VENV)/installed-tests
+	PYTHONPATH=. $(BIN)/python tests/pictures.py
+
 serve:
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
 
 browser:
 	@command -v $(CHROMIUM) >/dev/null || sh tests/install_browser.sh
 
-requirements: $(VENV)/installed
-	$(BIN)/python -m pip install uv
+# UPGRADE=--upgrade raises every pin to the newest version that fits.
+requirements: $(BIN)/uv
 	$(COMPILE) pyproject.toml -o requirements.txt
 	$(COMPILE) pyproject.toml --extra grading -c requirements.txt -o chapters/exercises/requirements.txt
 	$(COMPILE) pyproject.toml --extra test --extra grading -c requirements.txt \
@@ -60,10 +73,23 @@ requirements: $(VENV)/installed
 clean:
 	rm -rf _build extensions/node_modules $(VENV)/installed $(VENV)/installed-tests $(VENV)/installed-grading
 
+# What the site is made of: newer than the site, it has to be built again before it is packed.
+SOURCES = $(shell find chapters helpers data extensions -name node_modules -prune -o \
+	-name __pycache__ -prune -o -type f ! -name '*.ipynb' -print) _config.yml _toc.yml requirements.txt
+NOTEBOOKS = $(shell cd _build/html && find chapters -name '*.ipynb')
+
+_build/html/index.html: $(SOURCES)
+	$(MAKE) book
+
 CLASSROOM = PYTHONPATH=chapters/exercises $(BIN)/python -m classroom
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
-	--no-emit-index-url \
+	--no-emit-index-url --extra book $(UPGRADE) \
 	--custom-compile-command "make requirements"
+
+# Not from the pins: they may be what cannot be installed.
+$(BIN)/uv:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install uv
 
 $(VENV)/installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make book PYTHON=python3.12")'

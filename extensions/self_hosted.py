@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from importlib.metadata import files
 from pathlib import Path
 
 import vl_convert
@@ -28,6 +29,16 @@ SCRIPTS = {
     "anywidget.js": ANYWIDGET,
     **{font.name: font for font in MANAGER.parent.glob("*.woff2")},
 }
+# require.js carries its own licence. The package that holds Vega has none: it is kept here.
+LICENCES = {
+    "mathjax.js.LICENSE.txt": MATHJAX.parents[1] / "LICENSE",
+    "embed-amd.js.LICENSE.txt": MANAGER.parents[1] / "LICENSE",
+    "embed.js.LICENSE.txt": MANAGER.with_name("embed.js.LICENSE.txt"),
+    "anywidget.js.LICENSE.txt": next(
+        Path(file.locate()) for file in files("anywidget") if file.name == "LICENSE"
+    ),
+    "vega.js.LICENSE.txt": HERE / "vega.LICENSE.txt",
+}
 WIDGET_SCRIPTS = ("require.js", "widgets.js", "embed-amd.js")
 
 
@@ -42,7 +53,7 @@ def write_scripts(app):
     """Write the scripts into the site before its pages, whose links carry their checksums."""
     static = Path(app.outdir, "_static")
     static.mkdir(parents=True, exist_ok=True)
-    for name, source in SCRIPTS.items():
+    for name, source in (SCRIPTS | LICENCES).items():
         if not source.exists():
             raise ExtensionError(f"{source} is missing: run `make book`, which installs it")
         shutil.copy(source, static / name)

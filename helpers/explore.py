@@ -17,6 +17,7 @@ import multiprocessing
 import numbers
 import os
 import pickle
+import re
 import sys
 import urllib.parse
 import warnings
@@ -488,11 +489,20 @@ def _live_spec(chart, columns, n_rows, grid) -> dict:
         for column in columns
         if not column.row_stride
     ]
+    spec = _bare_spec(chart)
+    # What no control changes comes first: the browser then looks it up once.
     look_up = [
-        {"calculate": c.expression() if c.row_stride else c.name, "as": c.name} for c in columns
+        {"calculate": c.expression() if c.row_stride else c.name, "as": c.name}
+        for c in sorted(columns, key=lambda column: column.state_stride)
+        if _has_field(spec, c.name)
     ]
     data = {"sequence": {"start": 0, "stop": n_rows, "as": "row"}}
-    return _with(_bare_spec(chart), parameters, data, look_up)
+    return _with(spec, parameters, data, look_up)
+
+
+def _has_field(spec, name) -> bool:
+    """Whether a chart uses a column as a field, not only as a parameter or not at all."""
+    return bool(re.search(rf'(datum\.|"){name}\b', json.dumps(spec)))
 
 
 def _bare_spec(chart) -> dict:

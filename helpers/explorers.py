@@ -80,9 +80,9 @@ def shrinkage_sample(
     Returns
     -------
     DataFrame
-        One row per cluster: group, n, no_Intercept, no_x, partial_Intercept, partial_x, and the
-        estimates of the whole fit, the same in all rows. A cluster without a line of its own
-        (fewer than two rows) stands where the mixed model puts it.
+        One row per cluster: group, n, no_Intercept, no_x, partial_Intercept, partial_x, and, the
+        same in all rows, whether sizes are unequal and the estimates of the whole fit. A cluster
+        without a line of its own (fewer than two rows) stands where the mixed model puts it.
 
     Examples
     --------
@@ -101,7 +101,7 @@ def shrinkage_sample(
         seed=sample,
     )
     fits = fit_many("y ~ x + (x | cluster)", data, data[["y"]], effects=True)
-    return _clusters(data, fits).assign(**_read_outs(fits))
+    return _clusters(data, fits).assign(unequal=int(unequal), **_read_outs(fits))
 
 
 def _clusters(data, fits) -> pd.DataFrame:
@@ -242,7 +242,8 @@ def paired_densities(tables: Mapping[str, pd.DataFrame]) -> Callable[..., pd.Dat
     Returns
     -------
     callable
-        ``f(setting)`` gives effect, kind, value, density, and a sentence read_out_<effect> each.
+        ``f(setting)`` gives effect, kind, value, density, and for each effect a sentence
+        read_out_<effect> and the limits of all settings, low_, high_ and tallest_<effect>.
 
     Raises
     ------
@@ -261,31 +262,43 @@ def paired_densities(tables: Mapping[str, pd.DataFrame]) -> Callable[..., pd.Dat
         raise ValueError(f"the tables have different effects: {sorted(effects)}. Use one formula.")
     every = pd.concat(tables.values())
     grids = {effect: _density_grid(part) for effect, part in every.groupby("effect", sort=False)}
+    frames = {setting: _densities(table, grids) for setting, table in tables.items()}
+    tallest = pd.concat(frames.values()).groupby("effect")["density"].max()
+    limits = {
+        f"{end}_{effect}": limit
+        for effect, grid in grids.items()
+        for end, limit in zip(
+            ("low", "high", "tallest"), (grid[0], grid[-1], tallest[effect]), strict=True
+        )
+    }
 
     def densities_in(setting) -> pd.DataFrame:
-        table = tables[setting]
-        parts = [
-            pd.DataFrame(
-                {
-                    "effect": effect,
-                    "kind": f"{pooling} pooling",
-                    "value": grid,
-                    "density": stats.gaussian_kde(
-                        table.loc[table["effect"] == effect, f"{pooling}_pooling"].dropna()
-                    )(grid),
-                }
-            )
-            for effect, grid in grids.items()
-            for pooling in ("no", "partial")
-        ]
-        factors = table.groupby("effect")["shrinkage_factor"].mean()
+        factors = tables[setting].groupby("effect")["shrinkage_factor"].mean()
         words = {
             f"read_out_{effect}": f"{setting}|{100 * factor:.0f} % given up on average"
             for effect, factor in factors.items()
         }
-        return pd.concat(parts, ignore_index=True).assign(**words)
+        return frames[setting].assign(**words, **limits)
 
     return densities_in
+
+
+def _densities(table, grids) -> pd.DataFrame:
+    parts = [
+        pd.DataFrame(
+            {
+                "effect": effect,
+                "kind": f"{pooling} pooling",
+                "value": grid,
+                "density": stats.gaussian_kde(
+                    table.loc[table["effect"] == effect, f"{pooling}_pooling"].dropna()
+                )(grid),
+            }
+        )
+        for effect, grid in grids.items()
+        for pooling in ("no", "partial")
+    ]
+    return pd.concat(parts, ignore_index=True)
 
 
 def _density_grid(part) -> np.ndarray:

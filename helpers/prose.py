@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from myst_nb import glue
+
+try:
+    from myst_nb import glue
+except ModuleNotFoundError:  # an exported notebook, in Colab: its text holds the numbers already
+    glue = None
 
 
 def glue_numbers(**numbers: float) -> None:
@@ -27,4 +31,5 @@ def glue_numbers(**numbers: float) -> None:
         plain = number.item() if isinstance(number, np.generic) else number
         if isinstance(plain, float) and not np.isfinite(plain):
             raise ValueError(f"{name} is {plain}; only finite numbers can stand in the text.")
-        glue(name, plain, display=False)
+        if glue is not None:
+            glue(name, plain, display=False)

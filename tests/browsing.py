@@ -2,15 +2,19 @@
 
 import functools
 import http.server
+import os
 import re
+import shutil
 import threading
 from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
+from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
 SITE = ROOT / "_build" / "html"
+CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 # The widget manager's validator says this of the widget manager's own schema.
 NOT_OURS = re.compile(r"strict mode: use allowUnionTypes .*strictTypes")
 DRAWN = """() => {
@@ -57,6 +61,17 @@ def served(folder):
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
+
+
+@contextmanager
+def chromium():
+    """Start the Chromium of this machine."""
+    program = shutil.which(os.environ.get("CHROMIUM", "chromium"))
+    assert program, "the browser tests need chromium: run `make browser`"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
 
 
 class Visit:

@@ -2,21 +2,17 @@
 
 import io
 import json
-import os
-import shutil
 from functools import cache
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from playwright.sync_api import sync_playwright
 
 from helpers.fit import fit_mixed
 from helpers.simulate import create_data, treatment_clusters
-from tests.browsing import SITE, Visit, served
+from tests.browsing import SITE, Visit, chromium, served
 
 ROOT = Path(__file__).parents[1]
-CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
 def get_data(recipe):
@@ -62,12 +58,8 @@ def baseline(fit_of):
 @pytest.fixture(scope="module")
 def browser():
     """Start the Chromium of this machine, for the tests of one module."""
-    chromium = shutil.which(os.environ.get("CHROMIUM", "chromium"))
-    assert chromium, "the browser tests need chromium: run `make browser`"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -184,6 +184,12 @@ def positions(chart, layer):
     return np.array([re.findall(r"-?[\d.]+(?:e-?\d+)?", text)[:2] for text in transforms], float)
 
 
+def path_ends(chart):
+    """Pixel coordinates of the ends of the layer of paths, shape (paths, 2, 2)."""
+    drawn = chart.locator(".layer_0_marks path").get_attribute("d")
+    return np.array(re.findall(r"-?[\d.]+(?:e-?\d+)?", drawn), float).reshape(-1, 2, 2)
+
+
 def frame_size(chart):
     outline = chart.locator(".root path.background").first.get_attribute("d")
     return tuple(float(re.search(rf"{way}([\d.]+)", outline).group(1)) for way in "hv")
@@ -205,8 +211,10 @@ def test_drawn_positions_are_pythons(visit, address, seed):
         return np.column_stack([(intercepts + 1.5) / 5 * width, height - (slopes + 2) / 5 * height])
 
     own, mixed = pixels("no"), pixels("partial")
+    now = own + share / 100 * (mixed - own)
     assert np.abs(positions(explorer, 1) - own).max() <= 0.5
-    assert np.abs(positions(explorer, 2) - (own + share / 100 * (mixed - own))).max() <= 0.5
+    assert np.abs(positions(explorer, 2) - now).max() <= 0.5
+    assert np.abs(path_ends(explorer) - np.stack([own, now], axis=1)).max() <= 0.5
 
 
 @pytest.mark.parametrize("seed", range(5))

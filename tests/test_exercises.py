@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from checks import Checks, NotYet, make_key
-from classroom import pages, release, sources
+from classroom import release, sources
 from classroom.course import Course, TeacherError
 
 SETS = {path.stem: path for path in sources.exercise_files()}
@@ -218,14 +218,6 @@ def test_unlucky_data_are_drawn_again():
     seed, record = release.run_reference(notebook, "a-class", "e1-shrinkage")
     assert seed == release.draw_seed("a-class", "e1-shrinkage", 1)
     assert record["rejected"] == []
-
-
-def test_a_page_offers_the_notebook_and_once_there_is_a_repository_to_launch_it():
-    alone = pages.page_links("chapters/exercises/e2-sleep", "")
-    assert 'href="e2-sleep.ipynb" download' in alone and "mybinder" not in alone
-    both = pages.page_links("chapters/exercises/e2-sleep", "https://github.com/owner/name/")
-    address = "https://mybinder.org/v2/gh/owner/name/HEAD?labpath=chapters/exercises/e2-sleep.ipynb"
-    assert f'href="{address}"' in both
 
 
 @pytest.mark.parametrize("name", ["", "a b", "../up", "x/y", ".hidden"])

@@ -1,61 +1,15 @@
 """Chapter 1 and an exercise run in JupyterLab, opened as the README says."""
 
 import ast
-import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from jupyter_client import BlockingKernelClient
 
+from tests.lab import errors_on, run_all, running_lab, wait_for_kernel, wait_until_all_ran
+
 ROOT = Path(__file__).resolve().parents[1]
-ALL_RAN = """() => [...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')]
-    .every(prompt => /\\[\\d+\\]/.test(prompt.textContent))"""
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-def wait_until_answering(address, server):
-    for _ in range(120):
-        assert server.poll() is None, "JupyterLab stopped"
-        try:
-            return urllib.request.urlopen(f"{address}/api").read()
-        except OSError:
-            time.sleep(0.5)
-    raise TimeoutError("JupyterLab does not answer")
-
-
-@contextmanager
-def running_lab(folder, settings, **environment):
-    """Start a JupyterLab in a folder; yield its address."""
-    # Otherwise JupyterLab keeps only the cells in sight on the page.
-    tracker = settings / "@jupyterlab" / "notebook-extension" / "tracker.jupyterlab-settings"
-    tracker.parent.mkdir(parents=True)
-    tracker.write_text('{"windowingMode": "none"}')
-    address = f"http://127.0.0.1:{free_port()}"
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
-    command += [f"--port={address.rpartition(':')[2]}", "--IdentityProvider.token="]
-    # Its own workspace, or tabs of another session would be opened again.
-    command += [f"--LabApp.user_settings_dir={settings}", f"--LabApp.workspaces_dir={settings}"]
-    environment = {**os.environ, "JUPYTER_PREFER_ENV_PATH": "1", **environment}
-    with open(folder / "lab.log", "w") as log:
-        server = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
-        try:
-            wait_until_answering(address, server)
-            yield address
-        finally:
-            server.terminate()
-            server.wait(30)
 
 
 @pytest.fixture(scope="module")
@@ -74,12 +28,6 @@ def lab(tmp_path_factory, runtime):
         yield address
 
 
-def wait_for_kernel(page):
-    """Wait until the notebook has its kernel; the notebook's own indicator says idle before."""
-    page.locator("#jp-main-statusbar").get_by_text("| Idle").wait_for()
-    page.wait_for_timeout(1000)
-
-
 @pytest.fixture(scope="module")
 def notebook(lab, browser):
     """Open the chapter as a notebook and run all its cells."""
@@ -90,18 +38,14 @@ def notebook(lab, browser):
     page.locator(".lm-Menu-itemLabel", has_text="Open With").hover()
     page.locator(".lm-Menu-itemLabel").get_by_text("Notebook", exact=True).click()
     wait_for_kernel(page)
-    page.locator(".lm-MenuBar-itemLabel").get_by_text("Run", exact=True).click()
-    page.locator(".lm-Menu-itemLabel").get_by_text("Run All Cells", exact=True).click()
-    page.wait_for_function(ALL_RAN, timeout=120_000)
-    page.wait_for_timeout(2000)
+    run_all(page)
+    wait_until_all_ran(page)
     return page
 
 
 def test_no_cell_fails(notebook):
-    outputs = notebook.locator(".jp-OutputArea-output")
-    troubles = [text for text in outputs.all_inner_texts() if "Traceback" in text]
-    assert outputs.count() >= 20
-    assert troubles == []
+    assert notebook.locator(".jp-OutputArea-output").count() >= 20
+    assert errors_on(notebook) == []
 
 
 def test_every_figure_is_drawn(notebook):

@@ -19,7 +19,7 @@ from helpers.charts.theme import (
     pooling_shape,
 )
 
-# The same size means the same number of rows in every setting.
+# Where clusters differ in size, the same size means the same number of rows in every setting.
 SIZES = alt.Scale(type="sqrt", domain=[0, 100], range=[8, 110], clamp=True)
 STROKES = {"symbolType": "stroke", "symbolStrokeWidth": 2.5}
 #: What the three poolings count, in the words of the weights explorer.
@@ -45,12 +45,16 @@ def shrinkage_explorer() -> alt.LayerChart:
         alt.X("no_Intercept:Q", title="intercept", scale=_limits(-1.5, 3.5)).axis(tickCount=6),
         alt.Y("no_x:Q", title="slope of x", scale=_limits(-2, 3)),
     )
-    points = {"size": alt.Size("n:Q", scale=SIZES, legend=None), "tooltip": path_tooltip()}
+    size = alt.Size("n:Q", scale=SIZES, legend=None)
+    points = {
+        "size": alt.condition("unequal", size, alt.value(40)),
+        "tooltip": path_tooltip(),
+    }
     here = {"x": "at_Intercept:Q", "y": "at_x:Q"}
     ring = clusters.transform_filter("datum.group == cluster").encode(**here)
     return (
         alt.layer(
-            clusters.mark_rule(clip=True, strokeOpacity=0.35).encode(x2="at_Intercept", y2="at_x"),
+            _paths(clusters),
             end_points(clusters, "no pooling", filled=False).encode(**points),
             end_points(clusters, "partial pooling", filled=True).encode(**points, **here),
             _ellipse(),
@@ -198,12 +202,28 @@ def _words(expression) -> alt.Title:
     return alt.Title(text=alt.expr(expression), fontWeight="normal", fontSize=13)
 
 
+def _paths(clusters) -> alt.Chart:
+    # One line with gaps: a browser repaints it much sooner than a hundred lines.
+
+    def point(effect):
+        return f"[datum.no_{effect}, datum.at_{effect}, null][datum.end]"
+
+    return (
+        clusters.transform_calculate(end="[0, 1, 2]")
+        .transform_flatten(["end"])
+        .transform_calculate(path_Intercept=point("Intercept"), path_x=point("x"))
+        .mark_line(clip=True, stroke="currentColor", strokeWidth=1, strokeOpacity=0.35, order=False)
+        .encode(x="path_Intercept:Q", y="path_x:Q")
+    )
+
+
 def _ellipse() -> alt.Chart:
     # The 100 rows serve as points of the ellipse too; the last one meets the first.
     angle = "(datum.group - 1) * 2 * PI / 99"
     radius = "[0, 1.51, 2.448][ellipse]"
     return (
         alt.Chart()
+        .transform_filter("ellipse > 0")
         .transform_calculate(
             ellipse_Intercept=f"fixed_Intercept + {radius} * sd_Intercept * cos({angle})",
             ellipse_x=(
@@ -211,13 +231,15 @@ def _ellipse() -> alt.Chart:
                 f"sqrt(max(0, 1 - correlation * correlation)) * sin({angle}))"
             ),
         )
-        .mark_line(clip=True, strokeDash=[4, 3], strokeWidth=1.5, stroke="currentColor")
-        .encode(
-            x="ellipse_Intercept:Q",
-            y="ellipse_x:Q",
-            order="group:Q",
-            strokeOpacity=alt.condition("ellipse > 0", alt.value(0.8), alt.value(0)),
+        .mark_line(
+            clip=True,
+            order=False,
+            stroke="currentColor",
+            strokeDash=[4, 3],
+            strokeOpacity=0.8,
+            strokeWidth=1.5,
         )
+        .encode(x="ellipse_Intercept:Q", y="ellipse_x:Q")
     )
 
 
@@ -278,10 +300,18 @@ def _density_panel(effect, title) -> alt.LayerChart:
         .transform_filter(f"datum.effect == '{effect}'")
         .transform_calculate(pooling="datum.kind")
         .encode(
-            alt.X("value:Q", title=title, scale=alt.Scale(zero=False, nice=False)).axis(
-                tickCount=5
+            alt.X(
+                "value:Q",
+                title=title,
+                scale=_limits(alt.expr(f"low_{effect}"), alt.expr(f"high_{effect}")),
+                axis=alt.Axis(tickCount=5),
             ),
-            alt.Y("density:Q", title="density", stack=None),
+            alt.Y(
+                "density:Q",
+                title="density",
+                stack=None,
+                scale=_limits(0, alt.expr(f"tallest_{effect}")),
+            ),
             pooling_color(**STROKES),
         )
     )

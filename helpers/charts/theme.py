@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 import json
 import os
+import sys
 
 import altair as alt
 
@@ -107,11 +108,14 @@ def page_html(spec: dict) -> str:
 
 
 def _bundle(chart: dict, page: str) -> dict:
-    """Give the built page its figure, JupyterLab the chart it draws itself."""
+    """Give the built page its figure, JupyterLab the chart it draws itself, Colab HTML."""
     if BUILDS_THE_BOOK in os.environ:
         return {"text/html": page, "text/plain": chart["description"]}
     # An output cell of JupyterLab grows with its chart, so a chart that fills it never settles.
     live = chart | {"width": LIVE_WIDTH} if chart.get("width") == "container" else chart
+    if "google.colab" in sys.modules:
+        with alt.renderers.enable("colab"):
+            return alt.renderers.get()(live)
     return {LIVE_MIME_TYPE: live, "text/plain": chart["description"]}
 
 

@@ -1,0 +1,222 @@
+"""Offer every page with cells as a notebook: to download, in Binder and in Colab.
+
+Binder opens the page's own file in JupyterLab. Colab opens the exported notebook, which the branch
+``notebooks`` holds just as the site does. Both need the address of the repository: that of
+``repository.url`` in _config.yml, or of the environment variable REPOSITORY_URL where it is set.
+Without one only the download is offered.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import textwrap
+from pathlib import Path
+from urllib.parse import quote
+
+import jupytext
+import nbformat
+from myst_nb.core.variables import format_plain_text
+from sphinx.errors import ExtensionError
+from sphinx.util import docname_join
+
+from classroom import pages
+from plain_markdown import plain_markdown
+
+REPOSITORY = re.compile(r"https://github\.com/([\w-]+/[\w.-]+)")
+NOTEBOOKS_BRANCH = "notebooks"
+# Its cells are there for the page; JupyterLab shows them folded.
+FOLDED = {"remove-cell", "hide-input"}
+
+
+def setup(app):
+    """Connect to Sphinx."""
+    app.connect("config-inited", read_repository)
+    app.connect("html-page-context", add_links)
+    app.connect("build-finished", write_notebooks)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def read_repository(app, config):
+    """Let the environment name the repository, and refuse an address nothing could open."""
+    configured = config.html_theme_options.get("repository_url")
+    address = (os.environ.get("REPOSITORY_URL") or configured or "").rstrip("/")
+    if address and not REPOSITORY.fullmatch(address):
+        raise ExtensionError(
+            f"The repository's address is {address!r}; it must be https://github.com/owner/name, "
+            "or empty. Correct repository.url in _config.yml or the variable REPOSITORY_URL."
+        )
+    config.html_theme_options["repository_url"] = address
+
+
+def is_notebook(app, docname):
+    """Whether a page has cells that a reader could run."""
+    return "kernelspec" in app.env.metadata.get(docname, {})
+
+
+def add_links(app, pagename, templatename, context, doctree):
+    """Put the links below the title of a page with cells."""
+    if is_notebook(app, pagename):
+        suffix = ".ipynb" if pages.is_exercise(app, pagename) else ".md"
+        address = app.config.html_theme_options["repository_url"]
+        links = page_links(pagename, suffix, address)
+        context["body"] = context["body"].replace("</h1>", f"</h1>\n{links}", 1)
+
+
+def page_links(docname, suffix, address):
+    """Write the links to a page's notebook.
+
+    Parameters
+    ----------
+    docname : str
+    suffix : str
+        Of the file that Binder opens: ``.md``, or ``.ipynb`` for an exercise, whose notebook
+        ``python -m classroom.release`` puts beside its source.
+    address : str
+        Of the repository, ``https://github.com/owner/name``; empty if it has none.
+
+    Returns
+    -------
+    str
+        HTML.
+
+    Examples
+    --------
+    >>> page_links("chapters/shrinkage", ".md", "")
+    '<p class="launch-links"><a href="shrinkage.ipynb" download>Download the notebook</a></p>'
+    """
+    links = {f'"{docname.rpartition("/")[2]}.ipynb" download': "Download the notebook"}
+    if address:
+        owner_and_name = REPOSITORY.fullmatch(address)[1]
+        binder = f"https://mybinder.org/v2/gh/{owner_and_name}/HEAD?labpath="
+        colab = f"https://colab.research.google.com/github/{owner_and_name}/blob/{NOTEBOOKS_BRANCH}"
+        links[f'"{binder}{quote(docname + suffix, safe="")}"'] = "Run it in Binder"
+        links[f'"{colab}/{docname}.ipynb"'] = "Run it in Colab"
+    anchors = [f"<a href={where}>{text}</a>" for where, text in links.items()]
+    return f'<p class="launch-links">{" · ".join(anchors)}</p>'
+
+
+def write_notebooks(app, exception):
+    """Write the notebook of every page with cells beside the page."""
+    if exception or app.builder.format != "html":
+        return
+    for docname in sorted(name for name in app.env.found_docs if is_notebook(app, name)):
+        try:
+            notebook = portable_notebook(app, docname)
+        except ValueError as error:
+            raise ExtensionError(f"{docname}.md: {error}") from None
+        nbformat.write(notebook, Path(app.outdir, f"{docname}.ipynb"))
+
+
+def portable_notebook(app, docname):
+    """Make a notebook of a page that can be read and run anywhere.
+
+    Parameters
+    ----------
+    app : sphinx.application.Sphinx
+    docname : str
+
+    Returns
+    -------
+    nbformat.NotebookNode
+        Plain Markdown, no outputs; its first cell fetches the course where it is missing.
+    """
+    if pages.is_exercise(app, docname):
+        notebook, modules = pages.book_notebook(app, docname), "checks, helpers"
+    else:
+        notebook, modules = jupytext.read(app.env.doc2path(docname), fmt="md:myst"), "helpers"
+    roles = page_roles(app, docname)
+    for number, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{number}"
+        if cell.cell_type == "markdown":
+            cell.source = plain_markdown(cell.source, roles)
+        elif FOLDED & set(cell.metadata.get("tags", [])):
+            cell.metadata["jupyter"] = {"source_hidden": True}
+    setup_cell = first_cell(app.config.html_theme_options["repository_url"], modules)
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(setup_cell, id="setup"))
+    notebook.metadata = {"kernelspec": dict(notebook.metadata.kernelspec)}
+    return notebook
+
+
+def first_cell(address, modules="helpers"):
+    """Write the cell that fetches the course where its modules cannot be imported.
+
+    Parameters
+    ----------
+    address : str
+        Of the repository, in any form git understands; empty if it has none.
+    modules : str
+        Modules of the course that the notebook imports.
+
+    Returns
+    -------
+    str
+        Python code.
+    """
+    return FIRST_CELL.format(modules=modules, otherwise=FETCH % address if address else NO_ADDRESS)
+
+
+FIRST_CELL = """\
+# Where the course is installed this does nothing; in Colab it fetches the course, in a minute.
+try:
+    import {modules}
+except ImportError:
+{otherwise}"""
+FETCH = textwrap.indent(
+    """\
+import pathlib, subprocess, sys
+
+course = pathlib.Path("borrowing-strength")
+if not course.exists():
+    subprocess.run(["git", "clone", "--quiet", "--depth=1", "%s", course], check=True)
+subprocess.run([sys.executable, course / "binder" / "install_missing.py"], check=True)
+sys.path[:0] = [str(course.resolve()), str(course.resolve() / "chapters" / "exercises")]""",
+    "    ",
+)
+NO_ADDRESS = textwrap.indent(
+    """\
+raise ImportError(
+    "This notebook needs the modules of its course. In the folder of the course, run "
+    "`make book`, then `.venv/bin/jupyter lab`, and open the notebook there."
+) from None""",
+    "    ",
+)
+
+
+def page_roles(app, docname):
+    """Return what each role says in a page's text, by the name of the role."""
+    labels = app.env.get_domain("std").labels
+    return {
+        "term": str,
+        "download": lambda file: Path(file).name,
+        "ref": lambda label: labels[label][2],
+        "doc": lambda page: app.env.titles[docname_join(docname, page)].astext(),
+        "cite": lambda keys: f"[{_cite(app, keys, '{names}, {year}', '; ')}]",
+        "cite:p": lambda keys: f"[{_cite(app, keys, '{names}, {year}', '; ')}]",
+        "cite:t": lambda keys: _cite(app, keys, "{names} [{year}]", ", "),
+        "glue:text": lambda text: _glued_number(app, docname, text),
+    }
+
+
+def _cite(app, keys, form, separator):
+    """Name authors and years as the page does."""
+    entries = {found.key: found.entry for found in app.env.get_domain("cite").citations}
+    cited = [entries[key.strip()] for key in keys.split(",")]
+    return separator.join(
+        form.format(names=_names(entry.persons["author"]), year=entry.fields["year"])
+        for entry in cited
+    )
+
+
+def _names(people):
+    last = ["".join(map(str, person.rich_last_names)) for person in people]
+    return f"{last[0]} et al." if len(last) > 2 else " and ".join(last)
+
+
+def _glued_number(app, docname, text):
+    """Format a number as the page does, from what its cells gave."""
+    name, _, form = text.partition(":")
+    file = Path(app.outdir).parent / "jupyter_execute" / f"{docname}.glue.json"
+    glued = json.loads(file.read_text(encoding="utf-8"))
+    return format_plain_text(glued[name]["data"]["text/plain"], form)

@@ -1,0 +1,89 @@
+"""Turn MyST Markdown into the Markdown that JupyterLab, Colab and GitHub show alike.
+
+Roles become what they say on the page, admonitions quotations, dropdowns HTML's own. What cannot
+be turned is an error: a notebook must not show markup where the page shows text.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable, Mapping
+
+from markdown_it import MarkdownIt
+from mdit_py_plugins.colon_fence import colon_fence_plugin
+
+PARSER = MarkdownIt("commonmark").use(colon_fence_plugin)
+DIRECTIVE = re.compile(r"\{(?P<name>[\w:-]+)\}\s*(?P<title>.*)")
+OPTIONS = re.compile(r"\A(:[\w-]+:.*\n)*")
+ROLE = re.compile(r"\{(?P<name>[\w:-]+)\}`(?P<text>[^`]+)`")
+TITLE_AND_TARGET = re.compile(r"(?P<title>.+?)\s*<[^>]+>", re.DOTALL)
+LABEL = re.compile(r"^\([\w-]+\)=\n", re.MULTILINE)
+LINK_IN_BOOK = re.compile(r"(?<!!)\[(?P<text>[^\]]+)\]\((?!https?://)[^)\s]+\)")
+
+
+def plain_markdown(text: str, roles: Mapping[str, Callable[[str], str]]) -> str:
+    r"""Turn a page's text, or part of it, into plain Markdown.
+
+    Parameters
+    ----------
+    text : str
+        MyST Markdown.
+    roles : mapping of str to callable
+        What each role says where no title is given: a function of its text.
+
+    Returns
+    -------
+    str
+        A link to another page becomes its text: the notebook may be alone.
+
+    Raises
+    ------
+    ValueError
+        If a role or a directive is not among those that can be turned.
+
+    Examples
+    --------
+    >>> print(plain_markdown("A {term}`cluster`, {term}`many <cluster>`.", {"term": str}))
+    A cluster, many.
+    >>> print(plain_markdown(":::{admonition} Predict\nWhich?\n:::", {}))
+    > **Predict**
+    >
+    > Which?
+    """
+    plain = ROLE.sub(lambda found: _plain_role(found, roles), _plain_blocks(text))
+    return LINK_IN_BOOK.sub(r"\g<text>", LABEL.sub("", plain))
+
+
+def _plain_role(found, roles):
+    if found["name"] not in roles:
+        raise ValueError(
+            f"a notebook cannot show the role {{{found['name']}}}; it can show {', '.join(roles)}. "
+            "Use one of them, or say in extensions/launch.py what the new one says."
+        )
+    titled = TITLE_AND_TARGET.fullmatch(found["text"])
+    return titled["title"] if titled else roles[found["name"]](found["text"])
+
+
+def _plain_blocks(text):
+    lines = text.split("\n")
+    # From the last to the first: what is replaced moves only the lines below it.
+    for token in reversed(PARSER.parse(text)):
+        is_fence = token.type in ("fence", "colon_fence")
+        if is_fence and (directive := DIRECTIVE.fullmatch(token.info.strip())):
+            start, end = token.map
+            lines[start:end] = _plain_directive(**directive.groupdict(), content=token.content)
+    return "\n".join(lines)
+
+
+def _plain_directive(name, title, content):
+    """Return the lines of a directive as plain Markdown, those inside it included."""
+    body = _plain_blocks(OPTIONS.sub("", content)).strip().split("\n")
+    if name == "admonition":
+        return [f"> {line}".rstrip() for line in (f"**{title}**", "", *body)]
+    if name == "dropdown":
+        return [f"<details><summary>{html.escape(title)}</summary>", "", *body, "", "</details>"]
+    raise ValueError(
+        f"a notebook cannot show the directive {{{name}}}; it can show admonition and dropdown. "
+        "Use one of them, or say in extensions/plain_markdown.py what the new one becomes."
+    )
