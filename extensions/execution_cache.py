@@ -10,6 +10,7 @@ import hashlib
 import os
 import shutil
 import sys
+import time
 from pathlib import Path
 
 from jupyter_cache import get_cache
@@ -24,6 +25,9 @@ def setup(app):
     """Connect to Sphinx."""
     # Kernels inherit it: charts become figures of the page, not outputs of JupyterLab.
     os.environ["BORROWING_STRENGTH_BUILD"] = "1"
+    # The cache keeps UTC without saying so; the table of last runs would read it as local time.
+    os.environ["TZ"] = "UTC"
+    time.tzset()
     app.connect("config-inited", choose_cache)
     app.connect("build-finished", report_times)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
