@@ -74,8 +74,9 @@ clean:
 	rm -rf _build extensions/node_modules $(VENV)/installed $(VENV)/installed-tests $(VENV)/installed-grading
 
 # What the site is made of: newer than the site, it has to be built again before it is packed.
-SOURCES = $(shell find chapters helpers data extensions -name node_modules -prune -o \
-	-name __pycache__ -prune -o -type f ! -name '*.ipynb' -print) _config.yml _toc.yml requirements.txt
+SOURCES = _config.yml _toc.yml requirements.txt $(shell find chapters helpers data extensions \
+	\( -name node_modules -o -name __pycache__ -o -name '.*' \) -prune \
+	-o -type f ! -name '*.ipynb' -print)
 NOTEBOOKS = $(shell cd _build/html && find chapters -name '*.ipynb')
 
 _build/html/index.html: $(SOURCES)

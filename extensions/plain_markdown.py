@@ -1,7 +1,8 @@
 """Turn MyST Markdown into the Markdown that JupyterLab, Colab and GitHub show alike.
 
-Roles become what they say on the page, admonitions quotations, dropdowns HTML's own. What cannot
-be turned is an error: a notebook must not show markup where the page shows text.
+Roles become what they say on the page, admonitions quotations, dropdowns HTML's own, figures from
+a file their captions. What cannot be turned is an error: a notebook must not show markup where the
+page shows text.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from mdit_py_plugins.colon_fence import colon_fence_plugin
 
 PARSER = MarkdownIt("commonmark").use(colon_fence_plugin)
 DIRECTIVE = re.compile(r"\{(?P<name>[\w:-]+)\}\s*(?P<title>.*)")
-OPTIONS = re.compile(r"\A(:[\w-]+:.*\n)*")
+OPTIONS = re.compile(r"\A(---\n(.*\n)*?---\n|(:[\w-]+:.*\n)*)")
 ROLE = re.compile(r"\{(?P<name>[\w:-]+)\}`(?P<text>[^`]+)`")
 TITLE_AND_TARGET = re.compile(r"(?P<title>.+?)\s*<[^>]+>", re.DOTALL)
 LABEL = re.compile(r"^\([\w-]+\)=\n", re.MULTILINE)
@@ -83,7 +84,9 @@ def _plain_directive(name, title, content):
         return [f"> {line}".rstrip() for line in (f"**{title}**", "", *body)]
     if name == "dropdown":
         return [f"<details><summary>{html.escape(title)}</summary>", "", *body, "", "</details>"]
+    if name == "figure":
+        return body
     raise ValueError(
-        f"a notebook cannot show the directive {{{name}}}; it can show admonition and dropdown. "
-        "Use one of them, or say in extensions/plain_markdown.py what the new one becomes."
+        f"a notebook cannot show the directive {{{name}}}; it can show admonition, dropdown and "
+        "figure. Use one of them, or say in extensions/plain_markdown.py what the new one becomes."
     )

@@ -378,6 +378,31 @@ def test_solutions_are_folded_or_absent(book):
     assert "share_kept = ...\n" in sum((cell["source"] for cell in notebook["cells"]), [])
 
 
+TEXT = "There are 1200 rows, see above and Bates et al. [2015]: $y = X b$.\n\nA square."
+
+
+def test_pages_offer_to_be_launched_once_there_is_a_repository(sound, book):
+    alone = (sound.site / "chapters" / "small.html").read_text(encoding="utf-8")
+    assert '<a href="small.ipynb" download>' in alone
+    assert "mybinder.org" not in alone and "colab.research" not in alone
+    code, said = book.build("REPOSITORY_URL=https://github.com/owner/name")
+    assert code == 0, said
+    launched = (book.site / "chapters" / "small.html").read_text(encoding="utf-8")
+    for link in ("mybinder.org/v2/gh/owner/name/HEAD", "colab.research.google.com/github/owner"):
+        assert launched.count(f'<a href="https://{link}') == 1
+    without = (book.site / "chapters" / "references.html").read_text(encoding="utf-8")
+    assert "launch-links" not in without
+    cells = json.loads((book.site / "chapters" / "small.ipynb").read_text())["cells"]
+    assert '"https://github.com/owner/name"' in "".join(cells[0]["source"])
+    assert TEXT in ["".join(cell["source"]).strip() for cell in cells]
+
+
+def test_a_repository_that_nothing_could_open_fails_the_build(book):
+    code, said = book.build("REPOSITORY_URL=github.com/owner/name")
+    assert code != 0
+    assert "'github.com/owner/name'; it must be https://github.com/owner/name" in said
+
+
 def test_a_page_that_is_not_executed_again_offers_its_notebook_again(book):
     book.add_exercise()
     offered = []

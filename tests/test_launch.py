@@ -20,6 +20,7 @@ import pytest
 from sphinx.errors import ExtensionError
 
 import launch
+from classroom import sources
 from helpers import charts
 from plain_markdown import plain_markdown
 from tests.browsing import PAGES, SITE
@@ -32,6 +33,7 @@ GIT = ["git", "-c", "user.name=Nobody", "-c", "user.email=nobody@example.org"]
 NOT_COMMITTED = shutil.ignore_patterns(
     "_build", ".venv", ".git", "node_modules", "__pycache__", ".*_cache", "*.egg-info", "*.ipynb"
 )
+EXERCISES = "chapters/exercises/"
 NOTEBOOKS = [name for name in PAGES if (SITE / f"{name}.ipynb").exists()]
 
 
@@ -80,10 +82,21 @@ def surroundings(folder, python):
 
 def test_every_chapter_and_exercise_offers_its_notebook():
     titles = {name: (SITE / f"{name}.html").read_text(encoding="utf-8") for name in NOTEBOOKS}
-    assert len([name for name in NOTEBOOKS if "exercises/e" in name]) == 5
-    assert len([name for name in NOTEBOOKS if "exercises/" not in name]) >= 8
+    assert len([name for name in NOTEBOOKS if name.startswith(EXERCISES)]) == 5
+    assert len([name for name in NOTEBOOKS if not name.startswith(EXERCISES)]) >= 8
     for name, html in titles.items():
         assert f'<a href="{Path(name).name}.ipynb" download>' in html
+
+
+def answer(notebook, source):
+    """Fill in the solutions: a question without an answer stops the notebook, and says so."""
+    solutions = {
+        cell.metadata.nbgrader.grade_id: sources.solution(cell)
+        for cell in sources.read_source(source).cells
+        if sources.is_answer(cell)
+    }
+    for cell in filter(sources.is_answer, notebook.cells):
+        cell.source = solutions[cell.metadata.nbgrader.grade_id]
 
 
 @pytest.fixture(scope="module")
@@ -96,9 +109,12 @@ def executed(repository, tmp_path_factory):
         folder = bare / Path(name).name
         folder.mkdir()
         notebook = nbformat.read(SITE / f"{name}.ipynb", as_version=4)
-        modules = "checks, helpers" if "/exercises/" in name else "helpers"
+        is_exercise = name.startswith(EXERCISES)
+        modules = "checks, helpers" if is_exercise else "helpers"
         assert notebook.cells[0].source == launch.first_cell("", modules)
         notebook.cells[0].source = launch.first_cell(repository.as_uri(), modules)
+        if is_exercise:
+            answer(notebook, ROOT / f"{name}.md")
         nbformat.write(notebook, folder / "page.ipynb")
         command = [python, "-m", "jupyter", "execute", "--inplace", "page.ipynb"]
         run(command, cwd=folder, env=surroundings(bare, python))
@@ -122,7 +138,7 @@ def test_notebooks_run_where_the_course_is_not_installed(executed, name):
 
 def links_of(name):
     """Addresses that a page offers once the course has a repository, by the host's name."""
-    suffix = ".ipynb" if "/exercises/" in name else ".md"
+    suffix = ".ipynb" if name.startswith(EXERCISES) else ".md"
     found = re.findall(r'href="(https://[^"]+)"', launch.page_links(name, suffix, HOME))
     return {urlsplit(address).hostname: address for address in found}
 
@@ -144,14 +160,16 @@ def binder(repository, tmp_path_factory):
 def launched(binder, browser):
     """Follow a page's link and run all; the next page runs meanwhile."""
     opened = {}
+    # One context, so that JupyterLab's scripts are read once.
+    context = browser.new_context(viewport={"width": 1280, "height": 1500})
+    context.set_default_timeout(60_000)
 
     def follow(name):
         link = urlsplit(links_of(name)["mybinder.org"])
         assert link.path == "/v2/gh/owner/name/HEAD"
-        page = browser.new_page(viewport={"width": 1280, "height": 1500})
-        page.set_default_timeout(60_000)
-        # What BinderHub makes of labpath.
-        page.goto(f"{binder}/lab/tree/{quote(parse_qs(link.query)['labpath'][0])}")
+        page = context.new_page()
+        # What BinderHub makes of labpath; reset closes what the link before it has opened.
+        page.goto(f"{binder}/lab/tree/{quote(parse_qs(link.query)['labpath'][0])}?reset")
         wait_for_kernel(page)
         run_all(page)
         return page
@@ -161,7 +179,6 @@ def launched(binder, browser):
         for wanted in NOTEBOOKS[place : place + 2]:
             if wanted not in opened:
                 opened[wanted] = follow(wanted)
-        wait_until_all_ran(opened[name])
         return opened[name]
 
     return get
@@ -173,6 +190,10 @@ DRAWN = "box => [...box.querySelectorAll('svg.marks')].map(e => e.innerHTML).joi
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_a_binder_link_opens_a_notebook_that_runs(launched, name):
     page = launched(name)
+    if name.startswith(EXERCISES):
+        page.locator(".jp-OutputArea-output", has_text="Replace the three dots").wait_for()
+    else:
+        wait_until_all_ran(page)
     source = (ROOT / f"{name}.md").read_text(encoding="utf-8")
     assert page.locator(".jp-NotebookPanel:visible .jp-CodeCell").count() >= 3
     assert errors_on(page) == []

@@ -1,9 +1,13 @@
 """Every page of the built book, in a real browser that reaches no other host."""
 
+import shutil
+import subprocess
+import sys
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from tests.browsing import PAGES, SITE, Visit
+from tests.browsing import PAGES, ROOT, SITE, Visit
 
 SCREENS = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
 CLIPPED = """() => [...document.querySelectorAll(".vega-chart svg, .explore svg.marks")]
@@ -64,12 +68,45 @@ def test_nobody_is_shut_out(visited):
     assert violations == []
 
 
+def open_from_disk(visited, file):
+    """Open a page without a server."""
+    visited.page.unroute("**/*")
+    visited.open(file.as_uri())
+    return visited
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_pages_open_from_disk(visit, name):
-    visited = visit()
-    visited.page.unroute("**/*")
-    visited.open((SITE / f"{name}.html").as_uri())
+    assert open_from_disk(visit(), SITE / f"{name}.html").troubles == []
+
+
+@pytest.fixture(scope="module")
+def offline(tmp_path_factory):
+    """Unpack what `make dist` makes of the built site."""
+    built = (SITE / "index.html").stat().st_mtime_ns
+    command = ["make", "--no-print-directory", "dist", f"VENV={sys.prefix}"]
+    said = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert (SITE / "index.html").stat().st_mtime_ns == built, "make dist built the site again"
+    folder = tmp_path_factory.mktemp("offline")
+    for name in ("borrowing-strength", "borrowing-strength-notebooks"):
+        assert f"_build/dist/{name}.zip: " in said
+        shutil.unpack_archive(ROOT / "_build" / "dist" / f"{name}.zip", folder)
+    return folder
+
+
+def test_the_offline_copy_opens_from_disk(offline, visit):
+    file = offline / "borrowing-strength" / "chapters" / "shrinkage.html"
+    visited = open_from_disk(visit(), file)
     assert visited.troubles == []
+    assert visited.page.locator(".explore").count() >= 2
+
+
+def test_the_offline_notebooks_are_those_of_the_site(offline):
+    copied = offline / "borrowing-strength-notebooks"
+    for folder in (SITE, copied):
+        assert len(list(folder.rglob("*.ipynb"))) == 13
+    for file in copied.rglob("*.*"):
+        assert file.read_bytes() == (SITE / file.relative_to(copied)).read_bytes()
 
 
 @pytest.mark.parametrize("box", [".vega-chart", ".explore"])
