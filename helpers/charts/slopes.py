@@ -13,14 +13,15 @@ from helpers.charts.theme import (
     POOLING_COLOURS,
     POOLING_COLUMNS,
     QUIET,
+    STROKES,
     ChartGrid,
+    number_tooltips,
     pooling_color,
     pooling_dash,
 )
 
 ESTIMATES = ["no_pooling", "partial_pooling"]
 GRID_POINTS = 121
-STROKES = {"symbolType": "stroke", "symbolStrokeWidth": 2.5}
 
 
 def student_paths(
@@ -199,6 +200,17 @@ def all_paths(data: pd.DataFrame) -> alt.Chart:
     )
 
 
+def density_layers(curves: alt.Chart, across: alt.X, up: alt.Scale) -> list[alt.Chart]:
+    """Draw the column ``density`` of each pooling as a line over a faint area."""
+    densities = curves.encode(
+        across,
+        alt.Y("density:Q", title="density", scale=up, stack=None),
+        pooling_color(**STROKES),
+    )
+    outlines = densities.mark_line(strokeWidth=2.5).encode(pooling_dash(**STROKES))
+    return [densities.mark_area(fillOpacity=0.12), outlines]
+
+
 def _path_panel(everybody, path, word, n_students) -> alt.LayerChart:
     student = path["student"].iloc[0]
     grades = path.sort_values("occasion")["gpa"]
@@ -248,12 +260,7 @@ def _density_panel(curves, part, *, title, limits=None) -> alt.LayerChart:
     fixed = part["complete_pooling"].iloc[0]
     scale = alt.Scale(domain=list(limits)) if limits else alt.Scale()
     span = alt.Scale(domain=[curves["value"].min(), curves["value"].max()], nice=False)
-    densities = alt.Chart(curves).encode(
-        alt.X("value:Q", title=name, scale=span),
-        alt.Y("density:Q", title="density", scale=scale, stack=None),
-        pooling_color(**STROKES),
-    )
-    outlines = densities.mark_line(strokeWidth=2.5).encode(pooling_dash(**STROKES))
+    across = alt.X("value:Q", title=name, scale=span)
     rule = (
         alt.Chart(pd.DataFrame({"value": [fixed], "pooling": ["complete pooling"]}))
         .mark_rule(strokeWidth=2)
@@ -265,7 +272,7 @@ def _density_panel(curves, part, *, title, limits=None) -> alt.LayerChart:
     )
     sd = part[ESTIMATES].std()
     spoken = title if isinstance(title, str) else ", ".join(title)
-    return alt.layer(densities.mark_area(fillOpacity=0.12), outlines, rule).properties(
+    return alt.layer(*density_layers(alt.Chart(curves), across, scale), rule).properties(
         width="container",
         height=170,
         title=title,
@@ -277,17 +284,20 @@ def _density_panel(curves, part, *, title, limits=None) -> alt.LayerChart:
     )
 
 
+def _mean_factors(tables) -> pd.DataFrame:
+    """One row per setting and coefficient: effect, shrinkage_factor, setting."""
+    parts = [
+        table.groupby("effect", sort=False, as_index=False)["shrinkage_factor"]
+        .mean()
+        .assign(setting=name)
+        for name, table in tables.items()
+    ]
+    factors = pd.concat(parts, ignore_index=True)
+    return factors.assign(effect=factors["effect"].map(_effect_name))
+
+
 def _factor_panel(tables) -> alt.Chart:
-    factors = pd.concat(
-        [
-            table.groupby("effect", sort=False, as_index=False)["shrinkage_factor"]
-            .mean()
-            .assign(setting=name)
-            for name, table in tables.items()
-        ],
-        ignore_index=True,
-    )
-    factors["effect"] = factors["effect"].map(_effect_name)
+    factors = _mean_factors(tables)
     spoken = ", ".join(
         f"{setting}: {effect} {factor:.0%}"
         for effect, factor, setting in factors.itertuples(index=False)
@@ -353,7 +363,7 @@ def _line_panel(lines, pooling, predictor, scale) -> alt.Chart:
             y2="end:Q",
             opacity=alt.condition(strong, alt.value(1), alt.value(0.25)),
             strokeWidth=alt.condition(strong, alt.value(2.5), alt.value(1)),
-            tooltip=["group:N", alt.Tooltip("slope:Q", format=".3f")],
+            tooltip=["group:N", *number_tooltips("slope")],
         )
         .properties(
             width="container",
