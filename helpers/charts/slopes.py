@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import altair as alt
-import numpy as np
 import pandas as pd
-from scipy import stats
 
 from helpers.charts.theme import (
     POOLING_COLOURS,
@@ -19,8 +17,8 @@ from helpers.charts.theme import (
     pooling_color,
     pooling_dash,
 )
+from helpers.densities import ESTIMATES, density_grid, estimate_densities
 
-ESTIMATES = ["no_pooling", "partial_pooling"]
 GRID_POINTS = 121
 
 
@@ -81,7 +79,11 @@ def effect_densities(table: pd.DataFrame) -> ChartGrid:
     parts = {effect: part for effect, part in table.groupby("effect", sort=False)}
     return ChartGrid(
         *(
-            _density_panel(_curves(part, _grid([part])), part, title=_effect_name(effect))
+            _density_panel(
+                estimate_densities(part, density_grid(part, GRID_POINTS)).round(4),
+                part,
+                title=_effect_name(effect),
+            )
             for effect, part in parts.items()
         )
     )
@@ -113,8 +115,8 @@ def setting_densities(tables: Mapping[str, pd.DataFrame], effect: str) -> ChartG
             f"effect is {effect!r}, which the tables {lacking} lack. Choose from their column "
             "'effect'."
         )
-    grid = _grid(parts.values())
-    curves = {name: _curves(part, grid) for name, part in parts.items()}
+    grid = density_grid(pd.concat(parts.values()), GRID_POINTS)
+    curves = {name: estimate_densities(part, grid).round(4) for name, part in parts.items()}
     top = max(curve["density"].max() for curve in curves.values())
     panels = [
         _density_panel(
@@ -231,30 +233,6 @@ def _path_panel(everybody, path, word, n_students) -> alt.LayerChart:
     )
 
 
-def _grid(parts) -> np.ndarray:
-    """Points from end to end of the estimates, with room for the tails of the curves."""
-    values = pd.concat([part[ESTIMATES].stack() for part in parts])
-    room = 0.1 * (values.max() - values.min())
-    return np.linspace(values.min() - room, values.max() + room, GRID_POINTS)
-
-
-def _curves(part, grid) -> pd.DataFrame:
-    """Kernel densities of both sets of estimates: pooling, value, density."""
-    return pd.concat(
-        [
-            pd.DataFrame(
-                {
-                    "pooling": POOLING_COLUMNS[column],
-                    "value": grid,
-                    "density": stats.gaussian_kde(part[column].dropna())(grid),
-                }
-            )
-            for column in ESTIMATES
-        ],
-        ignore_index=True,
-    ).round(4)
-
-
 def _density_panel(curves, part, *, title, limits=None) -> alt.LayerChart:
     name = _effect_name(part["effect"].iloc[0])
     fixed = part["complete_pooling"].iloc[0]
@@ -270,7 +248,7 @@ def _density_panel(curves, part, *, title, limits=None) -> alt.LayerChart:
             strokeDash=pooling_dash(**STROKES),
         )
     )
-    sd = part[ESTIMATES].std()
+    sd = part[list(ESTIMATES)].std()
     spoken = title if isinstance(title, str) else ", ".join(title)
     return alt.layer(*density_layers(alt.Chart(curves), across, scale), rule).properties(
         width="container",
