@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
+from helpers.densities import density_grid, estimate_densities
 from helpers.fit import MixedFit, fit_by_cluster, fit_many
 from helpers.simulate import SCENARIOS, create_data
 from helpers.tables import random_effects
@@ -26,6 +26,7 @@ SHRINKAGE_CONTROLS = {
     "sample": {"A": 888, "B": 889, "C": 890},
 }
 _N_CLUSTERS = 100
+GRID_POINTS = 81
 EFFECTS = ["Intercept", "x"]
 
 
@@ -261,7 +262,10 @@ def paired_densities(tables: Mapping[str, pd.DataFrame]) -> Callable[..., pd.Dat
     if len(effects) != 1:
         raise ValueError(f"the tables have different effects: {sorted(effects)}. Use one formula.")
     every = pd.concat(tables.values())
-    grids = {effect: _density_grid(part) for effect, part in every.groupby("effect", sort=False)}
+    grids = {
+        effect: density_grid(part, GRID_POINTS)
+        for effect, part in every.groupby("effect", sort=False)
+    }
     frames = {setting: _densities(table, grids) for setting, table in tables.items()}
     tallest = pd.concat(frames.values()).groupby("effect")["density"].max()
     limits = {
@@ -285,26 +289,11 @@ def paired_densities(tables: Mapping[str, pd.DataFrame]) -> Callable[..., pd.Dat
 
 def _densities(table, grids) -> pd.DataFrame:
     parts = [
-        pd.DataFrame(
-            {
-                "effect": effect,
-                "kind": f"{pooling} pooling",
-                "value": grid,
-                "density": stats.gaussian_kde(
-                    table.loc[table["effect"] == effect, f"{pooling}_pooling"].dropna()
-                )(grid),
-            }
-        )
+        estimate_densities(table[table["effect"] == effect], grid).assign(effect=effect)
         for effect, grid in grids.items()
-        for pooling in ("no", "partial")
     ]
-    return pd.concat(parts, ignore_index=True)
-
-
-def _density_grid(part) -> np.ndarray:
-    values = part[["no_pooling", "partial_pooling"]].stack()
-    room = 0.1 * (values.max() - values.min())
-    return np.linspace(values.min() - room, values.max() + room, 81)
+    curves = pd.concat(parts, ignore_index=True).rename(columns={"pooling": "kind"})
+    return curves[["effect", "kind", "value", "density"]]
 
 
 def school_in_models(

@@ -33,11 +33,28 @@ def test_the_map_says_where_the_paths_end(surface, paths):
     assert "default ends after 2 evaluations at (0.10, 0.20), criterion 11.0" in text
 
 
+def cells_of(chart):
+    return next(rows for rows in chart["datasets"].values() if rows and "band" in rows[0])
+
+
 def test_cells_of_the_map_touch(surface, paths):
     chart = charts.criterion_surface(surface, paths).to_dict()
-    cells = next(rows for rows in chart["datasets"].values() if rows and "excess" in rows[0])
+    cells = cells_of(chart)
     assert len(cells) == len(surface)
     assert all(cell["right"] - cell["left"] == pytest.approx(0.1) for cell in cells)
+
+
+def test_each_cell_has_the_band_of_its_excess(surface, paths):
+    excess = [0, 0.99, 1, 2.9, 3, 10, 99.9, 100, 5000]
+    chart = charts.criterion_surface(surface.head(9).assign(excess=excess), paths).to_dict()
+    assert [cell["band"] for cell in cells_of(chart)] == [
+        *["below 1"] * 2,
+        *["1 to 3"] * 2,
+        "3 to 10",
+        "10 to 30",
+        "30 to 100",
+        *["over 100"] * 2,
+    ]
 
 
 def test_there_is_room_for_two_paths(surface, paths):

@@ -7,28 +7,14 @@ import numpy as np
 import pytest
 
 from helpers.likelihood import Block, Design
-
-DESIGNS = {
-    "intercept": [Block(1)],
-    "intercept and slope": [Block(2)],
-    "three correlated effects": [Block(3)],
-    "uncorrelated": [Block(1), Block(1)],
-    "slope and nested": [Block(2), Block(3, identity=True)],
-}
-every_design = pytest.mark.parametrize("blocks", DESIGNS.values(), ids=DESIGNS.keys())
-both_criteria = pytest.mark.parametrize("reml", [True, False], ids=["REML", "ML"])
+from tests.designs import both_criteria, every_design, unbalanced
 
 
 def arrays(blocks, seed=1):
     """Fixed and random design matrices, clusters, and five responses."""
     stream = np.random.default_rng(seed)
-    clusters = np.repeat(np.arange(9), stream.integers(4, 9, 9))
-    n = len(clusters)
-    fixed = np.column_stack([np.ones(n), stream.normal(size=(n, 2))])
-    size = sum(block.size for block in blocks if not block.identity)
-    levels = np.eye(3)[np.arange(n) % 3]
-    random = np.hstack([fixed[:, :size], levels] if blocks[-1].identity else [fixed[:, :size]])
-    return fixed, random, clusters, stream.normal(size=(n, 5))
+    fixed, random, clusters = unbalanced(blocks, stream, n_clusters=9)
+    return fixed, random, clusters, stream.normal(size=(len(clusters), 5))
 
 
 def some_design(blocks, *, reml=True):

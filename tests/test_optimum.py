@@ -5,30 +5,17 @@ import pytest
 
 from helpers.likelihood import Block, Design
 from helpers.optimum import is_optimum, is_singular, newton, search, snap, solve, theta_of
+from tests.designs import every_design, unbalanced
 
-DESIGNS = {
-    "intercept": [Block(1)],
-    "intercept and slope": [Block(2)],
-    "three correlated effects": [Block(3)],
-    "uncorrelated": [Block(1), Block(1)],
-    "nested": [Block(1), Block(3, identity=True)],
-    "slope and nested": [Block(2), Block(3, identity=True)],
-}
-every_design = pytest.mark.parametrize("blocks", DESIGNS.values(), ids=DESIGNS.keys())
 sizes_of_effects = pytest.mark.parametrize("effect_sd", [0, 0.3, 1, 5])
 
 
 def simulate(blocks, effect_sd, n_datasets, *, reml=True):
     stream = np.random.default_rng(4)
-    clusters = np.repeat(np.arange(12), stream.integers(4, 9, 12))
-    n = len(clusters)
-    fixed = np.column_stack([np.ones(n), stream.normal(size=(n, 2))])
-    size = sum(block.size for block in blocks if not block.identity)
-    levels = np.eye(3)[stream.integers(0, 3, n)]
-    random = np.hstack([fixed[:, :size], levels] if blocks[-1].identity else [fixed[:, :size]])
+    fixed, random, clusters = unbalanced(blocks, stream, n_clusters=12)
     effects = stream.normal(0, effect_sd, (12, random.shape[1], n_datasets))
     responses = np.einsum("nq,nqd->nd", random, effects[clusters])
-    responses += stream.normal(size=(n, n_datasets))
+    responses += stream.normal(size=(len(clusters), n_datasets))
     design = Design(fixed, random, clusters, blocks, reml=reml)
     return design, design.reduce(responses)
 

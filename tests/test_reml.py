@@ -9,36 +9,17 @@ from scipy.stats import multivariate_normal
 
 from helpers.likelihood import Block
 from helpers.reml import ProfiledModel, kenward_roger
-
-BLOCKS = {
-    "intercept": [Block(1)],
-    "intercept and slope": [Block(2)],
-    "three correlated effects": [Block(3)],
-    "uncorrelated": [Block(1), Block(1)],
-    "nested": [Block(1), Block(3, identity=True)],
-    "slope and nested": [Block(2), Block(3, identity=True)],
-}
-every_design = pytest.mark.parametrize("blocks", BLOCKS.values(), ids=BLOCKS.keys())
-both_criteria = pytest.mark.parametrize("reml", [True, False], ids=["REML", "ML"])
+from tests.designs import BLOCKS, both_criteria, every_design, unbalanced
 
 
 def simulate(blocks, *, n_clusters=7, most=9, seed=1, effect_sd=1.0):
     """Unbalanced data: response, X (intercept and two predictors), Z, clusters."""
     stream = np.random.default_rng(seed)
-    sizes = stream.integers(4, most + 1, n_clusters)
-    clusters = np.repeat(np.arange(n_clusters), sizes)
-    n = len(clusters)
-    fixed_design = np.column_stack([np.ones(n), stream.normal(size=(n, 2))])
-    columns, taken = [], 0
-    for block in blocks:
-        if block.identity:
-            columns.append(np.eye(block.size)[stream.integers(0, block.size, n)])
-        else:
-            columns.append(fixed_design[:, taken : taken + block.size])
-            taken += block.size
-    random_design = np.hstack(columns)
+    fixed_design, random_design, clusters = unbalanced(
+        blocks, stream, n_clusters=n_clusters, most=most
+    )
     effects = stream.normal(0, effect_sd, (n_clusters, random_design.shape[1]))
-    noise = stream.normal(size=n)
+    noise = stream.normal(size=len(clusters))
     response = 3 + (random_design * effects[clusters]).sum(axis=1) + noise
     return response, fixed_design, random_design, clusters
 

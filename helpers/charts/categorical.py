@@ -8,13 +8,17 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from helpers.charts.theme import POOLING_COLOURS, QUIET, ChartGrid
+from helpers.charts.theme import (
+    POOLING_COLOURS,
+    QUIET,
+    ChartGrid,
+    number_tooltips,
+)
 
 # Not a colour of pooling: a shade of it says how large an entry is.
 ENTRY_COLOUR = "#cc79a7"
 ROW_HEIGHT = 30
 LABEL_WIDTH = 74
-ENDS = ("value", "lower", "upper")
 
 
 def matrix_heatmaps(
@@ -186,6 +190,22 @@ def compare_predictions(
     )
 
 
+def interval_layers(
+    effects: alt.Chart, labels: alt.Y, across: alt.Scale, *, title: str
+) -> list[alt.Chart]:
+    """Draw the columns ``value``, ``lower`` and ``upper`` as dots with intervals."""
+    colour = POOLING_COLOURS["partial pooling"]
+    rows = effects.encode(labels, tooltip=["label:N", *number_tooltips("value", "lower", "upper")])
+    return [
+        rows.mark_rule(color=colour, strokeWidth=2.5).encode(
+            alt.X("lower:Q", title=title, scale=across), x2="upper"
+        ),
+        rows.mark_point(color=colour, filled=True, size=90, opacity=1).encode(
+            alt.X("value:Q", scale=across)
+        ),
+    ]
+
+
 def _require_columns(table, names) -> None:
     missing = [name for name in names if name not in table.columns]
     if missing:
@@ -275,34 +295,20 @@ def _profile_panel(part, name, limits, highlight) -> alt.LayerChart:
 
 
 def _interval_panel(part, name, domain) -> alt.LayerChart:
-    labels = part["label"].astype(str).tolist()
-    base = alt.Chart(part).encode(
-        alt.Y(
-            "label:N",
-            sort=labels,
-            title=None,
-            axis=alt.Axis(minExtent=LABEL_WIDTH, maxExtent=LABEL_WIDTH, grid=False),
-        ),
-        tooltip=["label", *(alt.Tooltip(f"{end}:Q", format=".3f") for end in ENDS)],
-    )
-    colour = POOLING_COLOURS["partial pooling"]
+    labels = alt.Y("label:N", sort=part["label"].astype(str).tolist(), title=None)
+    labels = labels.axis(minExtent=LABEL_WIDTH, maxExtent=LABEL_WIDTH, grid=False)
     across = alt.Scale(domain=domain, nice=True)
-    layers = [
+    zero = (
         alt.Chart(pd.DataFrame({"zero": [0]}))
         .mark_rule(strokeDash=[4, 4], opacity=0.6)
-        .encode(alt.X("zero:Q", scale=across)),
-        base.mark_rule(color=colour, strokeWidth=2.5).encode(
-            alt.X("lower:Q", title="random effect", scale=across), x2="upper"
-        ),
-        base.mark_point(color=colour, filled=True, size=90, opacity=1).encode(
-            alt.X("value:Q", scale=across)
-        ),
-    ]
+        .encode(alt.X("zero:Q", scale=across))
+    )
+    dots = interval_layers(alt.Chart(part), labels, across, title="random effect")
     listed = "; ".join(
         f"{row.label} {row.value:.3f} ({row.lower:.3f} to {row.upper:.3f})"
         for row in part.itertuples()
     )
-    return alt.layer(*layers).properties(
+    return alt.layer(zero, *dots).properties(
         width="container",
         height=ROW_HEIGHT * len(part),
         title=name,
@@ -310,40 +316,39 @@ def _interval_panel(part, name, domain) -> alt.LayerChart:
     )
 
 
-def _prediction_panel(part, name, horizontal, vertical, domain) -> alt.LayerChart:
-    scale = alt.Scale(domain=domain, nice=True, zero=False)
-    diagonal = alt.Chart(pd.DataFrame({"horizontal": domain, "vertical": domain})).mark_line(
+def _agreement_line(domain) -> alt.Chart:
+    return alt.Chart(pd.DataFrame({"horizontal": domain, "vertical": domain})).mark_line(
         color="currentColor", strokeDash=[4, 4], strokeWidth=1, opacity=0.6
     )
+
+
+def _prediction_marks(part, horizontal, vertical) -> list[alt.Chart]:
+    """Dots, diamonds where a cluster has no observation, rings around highlighted clusters."""
     points = alt.Chart(part[["cluster", "n", "horizontal", "vertical", "observed", "chosen"]])
-    colour = POOLING_COLOURS["partial pooling"]
     tooltip = [
         "cluster",
         "n",
         alt.Tooltip("horizontal:Q", title=horizontal, format=".2f"),
         alt.Tooltip("vertical:Q", title=vertical, format=".2f"),
     ]
-    dots = (
-        points.transform_filter("datum.observed == 'yes'")
-        .mark_point(color=colour, filled=True, size=45, opacity=0.85)
-        .encode(tooltip=tooltip)
+    observed = points.transform_filter("datum.observed == 'yes'").mark_point(
+        color=POOLING_COLOURS["partial pooling"], filled=True, size=45, opacity=0.85
     )
-    empty = (
-        points.transform_filter("datum.observed == 'no'")
-        .mark_point(shape="diamond", size=110, stroke="currentColor", strokeWidth=2, opacity=1)
-        .encode(tooltip=tooltip)
+    strong = {"stroke": "currentColor", "strokeWidth": 2, "opacity": 1}
+    empty = points.transform_filter("datum.observed == 'no'").mark_point(
+        shape="diamond", size=110, **strong
     )
-    ring = points.transform_filter("datum.chosen == 'yes'").mark_point(
-        size=200, stroke="currentColor", strokeWidth=2, opacity=1
-    )
+    rings = points.transform_filter("datum.chosen == 'yes'").mark_point(size=200, **strong)
+    return [observed.encode(tooltip=tooltip), empty.encode(tooltip=tooltip), rings]
+
+
+def _prediction_panel(part, name, horizontal, vertical, domain) -> alt.LayerChart:
+    scale = alt.Scale(domain=domain, nice=True, zero=False)
+    across = alt.X("horizontal:Q", title=horizontal, scale=scale)
+    up = alt.Y("vertical:Q", title=vertical, scale=scale)
+    marks = [_agreement_line(domain), *_prediction_marks(part, horizontal, vertical)]
+    layers = [mark.encode(across, up) for mark in marks]
     gap = (part["vertical"] - part["horizontal"]).abs()
-    layers = [
-        layer.encode(
-            alt.X("horizontal:Q", title=horizontal, scale=scale),
-            alt.Y("vertical:Q", title=vertical, scale=scale),
-        )
-        for layer in (diagonal, dots, empty, ring)
-    ]
     return alt.layer(*layers).properties(
         width="container",
         height=230,

@@ -9,11 +9,14 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
+from helpers.charts.categorical import interval_layers
 from helpers.charts.shrinkage import end_points, path_tooltip
-from helpers.charts.slopes import all_paths
+from helpers.charts.slopes import all_paths, density_layers
 from helpers.charts.theme import (
-    POOLING_COLOURS,
+    STROKES,
     ChartGrid,
+    exact_scale,
+    number_tooltips,
     pooling_color,
     pooling_dash,
     pooling_shape,
@@ -21,7 +24,8 @@ from helpers.charts.theme import (
 
 # Where clusters differ in size, the same size means the same number of rows in every setting.
 SIZES = alt.Scale(type="sqrt", domain=[0, 100], range=[8, 110], clamp=True)
-STROKES = {"symbolType": "stroke", "symbolStrokeWidth": 2.5}
+#: Where a cluster stands on its path, at the chosen degree of pooling.
+SHRUNKEN_SO_FAR = {"x": "at_Intercept:Q", "y": "at_x:Q"}
 #: What the three poolings count, in the words of the weights explorer.
 COUNTED = {
     "complete pooling": "observations",
@@ -42,25 +46,14 @@ def shrinkage_explorer() -> alt.LayerChart:
     """
     share = "pooling / 100"
     clusters = alt.Chart().encode(
-        alt.X("no_Intercept:Q", title="intercept", scale=_limits(-1.5, 3.5)).axis(tickCount=6),
-        alt.Y("no_x:Q", title="slope of x", scale=_limits(-2, 3)),
+        alt.X("no_Intercept:Q", title="intercept", scale=exact_scale(-1.5, 3.5)).axis(tickCount=6),
+        alt.Y("no_x:Q", title="slope of x", scale=exact_scale(-2, 3)),
     )
-    size = alt.Size("n:Q", scale=SIZES, legend=None)
-    points = {
-        "size": alt.condition("unequal", size, alt.value(40)),
-        "tooltip": path_tooltip(),
-    }
-    here = {"x": "at_Intercept:Q", "y": "at_x:Q"}
-    ring = clusters.transform_filter("datum.group == cluster").encode(**here)
+    own, shrunken = _both_ends(clusters)
+    ring = _ring(clusters)
     return (
         alt.layer(
-            _paths(clusters),
-            end_points(clusters, "no pooling", filled=False).encode(**points),
-            end_points(clusters, "partial pooling", filled=True).encode(**points, **here),
-            _ellipse(),
-            _fixed_effects(),
-            ring.mark_point(clip=True, size=260, stroke="currentColor", strokeWidth=2.5, opacity=1),
-            _ringed_in_words(),
+            _paths(clusters), own, shrunken, _ellipse(), _fixed_effects(), ring, _ringed_in_words()
         )
         .transform_calculate(
             at_Intercept=f"lerp([datum.no_Intercept, datum.partial_Intercept], {share})",
@@ -74,13 +67,7 @@ def shrinkage_explorer() -> alt.LayerChart:
         .properties(
             width="container",
             height=400,
-            title=_words(
-                "['Shrinkage: intercepts ' + format(shrinkage_Intercept, '.0%') + "
-                "', slopes ' + format(shrinkage_x, '.0%'), "
-                "'Estimated sds: intercepts ' + format(sd_Intercept, '.2f') + ', slopes ' + "
-                "format(sd_x, '.2f') + ',', 'residual ' + format(sd_residual, '.2f') + "
-                "'; correlation ' + format(correlation, '.2f')]"
-            ),
+            title=_estimates_in_words(),
             description=(
                 "Scatter plot of 100 clusters as paths from their own least-squares intercept and "
                 "slope to the mixed model's, with the fixed effects as a diamond. The controls "
@@ -111,7 +98,7 @@ def line_explorer(data: pd.DataFrame, *, predictor: str, response: str) -> alt.L
     return alt.layer(_pooled_lines(base), points).properties(
         width="container",
         height=340,
-        title=_words("split(read_out, '|')"),
+        title=_read_out(),
         description=(
             f"Scatter plot of one cluster's {response} against {predictor}, with the line of "
             "complete, no and partial pooling. The slider above chooses the cluster; the title "
@@ -143,7 +130,7 @@ def student_explorer(data: pd.DataFrame, *, lines: bool) -> alt.LayerChart:
     return alt.layer(all_paths(data), *([_pooled_lines(base)] if lines else []), own).properties(
         width="container",
         height=340,
-        title=_words("split(read_out, '|')"),
+        title=_read_out(),
         description=(
             f"Line plot of one student's grades over six semesters{drawn}, before the faint paths "
             f"of all {data['student'].nunique()} students. The slider above chooses the student; "
@@ -194,12 +181,40 @@ def weight_explorer() -> ChartGrid:
     return ChartGrid(_weight_panel(), _cluster_panel())
 
 
-def _limits(low, high) -> alt.Scale:
-    return alt.Scale(domain=[low, high], nice=False, zero=False)
-
-
 def _words(expression) -> alt.Title:
     return alt.Title(text=alt.expr(expression), fontWeight="normal", fontSize=13)
+
+
+def _read_out(column="read_out") -> alt.Title:
+    return _words(f"split({column}, '|')")
+
+
+def _estimates_in_words() -> alt.Title:
+    return _words(
+        "['Shrinkage: intercepts ' + format(shrinkage_Intercept, '.0%') + "
+        "', slopes ' + format(shrinkage_x, '.0%'), "
+        "'Estimated sds: intercepts ' + format(sd_Intercept, '.2f') + ', slopes ' + "
+        "format(sd_x, '.2f') + ',', 'residual ' + format(sd_residual, '.2f') + "
+        "'; correlation ' + format(correlation, '.2f')]"
+    )
+
+
+def _both_ends(clusters) -> tuple[alt.Chart, alt.Chart]:
+    size = alt.Size("n:Q", scale=SIZES, legend=None)
+    ends = clusters.encode(
+        size=alt.condition("unequal", size, alt.value(40)), tooltip=path_tooltip()
+    )
+    own = end_points(ends, "no pooling", filled=False)
+    shrunken = end_points(ends, "partial pooling", filled=True)
+    return own, shrunken.encode(**SHRUNKEN_SO_FAR)
+
+
+def _ring(clusters) -> alt.Chart:
+    return (
+        clusters.transform_filter("datum.group == cluster")
+        .encode(**SHRUNKEN_SO_FAR)
+        .mark_point(clip=True, size=260, stroke="currentColor", strokeWidth=2.5, opacity=1)
+    )
 
 
 def _paths(clusters) -> alt.Chart:
@@ -277,11 +292,11 @@ def _observed_and_lines(across, up, x_title, y_title) -> alt.Chart:
         alt.Chart()
         .transform_calculate(pooling="datum.kind")
         .encode(
-            alt.X("x:Q", title=x_title, scale=_limits(across.min(), across.max())).axis(
+            alt.X("x:Q", title=x_title, scale=exact_scale(across.min(), across.max())).axis(
                 tickCount=6, format="~"
             ),
-            alt.Y("y:Q", title=y_title, scale=_limits(up.min(), up.max())),
-            tooltip=[alt.Tooltip(f"{name}:Q", format=".2f") for name in "xy"],
+            alt.Y("y:Q", title=y_title, scale=exact_scale(up.min(), up.max())),
+            tooltip=number_tooltips("x", "y", digits=2),
         )
     )
 
@@ -295,31 +310,18 @@ def _pooled_lines(base) -> alt.Chart:
 
 
 def _density_panel(effect, title) -> alt.LayerChart:
-    densities = (
+    curves = (
         alt.Chart()
         .transform_filter(f"datum.effect == '{effect}'")
         .transform_calculate(pooling="datum.kind")
-        .encode(
-            alt.X(
-                "value:Q",
-                title=title,
-                scale=_limits(alt.expr(f"low_{effect}"), alt.expr(f"high_{effect}")),
-                axis=alt.Axis(tickCount=5),
-            ),
-            alt.Y(
-                "density:Q",
-                title="density",
-                stack=None,
-                scale=_limits(0, alt.expr(f"tallest_{effect}")),
-            ),
-            pooling_color(**STROKES),
-        )
     )
-    outlines = densities.mark_line(strokeWidth=2.5).encode(strokeDash=pooling_dash(**STROKES))
-    return alt.layer(densities.mark_area(fillOpacity=0.12), outlines).properties(
+    span = exact_scale(alt.expr(f"low_{effect}"), alt.expr(f"high_{effect}"))
+    across = alt.X("value:Q", title=title, scale=span, axis=alt.Axis(tickCount=5))
+    up = exact_scale(0, alt.expr(f"tallest_{effect}"))
+    return alt.layer(*density_layers(curves, across, up)).properties(
         width="container",
         height=220,
-        title=_words(f"split(read_out_{effect}, '|')"),
+        title=_read_out(f"read_out_{effect}"),
         description=(
             f"Density curves of the clusters' estimates of the {title}, without pooling and with "
             "partial pooling, in the setting chosen above; the title tells the mean shrinkage."
@@ -328,43 +330,20 @@ def _density_panel(effect, title) -> alt.LayerChart:
 
 
 def _effect_panel(reach) -> alt.LayerChart:
-    across = _limits(-reach, reach)
-    base = (
-        alt.Chart()
-        .transform_filter("datum.kind == 'effect'")
-        .encode(
-            alt.Y(
-                "label:N",
-                sort=None,
-                title=None,
-                axis=alt.Axis(minExtent=70, maxExtent=70, grid=False),
-            ),
-            tooltip=[
-                "label:N",
-                *(alt.Tooltip(f"{end}:Q", format=".3f") for end in ("value", "lower", "upper")),
-            ],
-        )
-    )
-    colour = POOLING_COLOURS["partial pooling"]
+    across = exact_scale(-reach, reach)
+    effects = alt.Chart().transform_filter("datum.kind == 'effect'")
     zero = (
-        alt.Chart()
-        .transform_filter("datum.kind == 'effect'")
-        .transform_calculate(zero="0")
+        effects.transform_calculate(zero="0")
         .mark_rule(strokeDash=[4, 4], strokeOpacity=0.6)
         .encode(alt.X("zero:Q", scale=across))
     )
-    return alt.layer(
-        zero,
-        base.mark_rule(color=colour, strokeWidth=2.5).encode(
-            alt.X("lower:Q", title="random effect, 95 % interval", scale=across), x2="upper"
-        ),
-        base.mark_point(color=colour, filled=True, size=90, opacity=1).encode(
-            alt.X("value:Q", scale=across)
-        ),
-    ).properties(
+    labels = alt.Y("label:N", sort=None, title=None)
+    labels = labels.axis(minExtent=70, maxExtent=70, grid=False)
+    dots = interval_layers(effects, labels, across, title="random effect, 95 % interval")
+    return alt.layer(zero, *dots).properties(
         width="container",
         height=230,
-        title=_words("split(read_out, '|')"),
+        title=_read_out(),
         description=(
             "Dots with 95 % intervals: the random effects of the school and model chosen above."
         ),
@@ -380,9 +359,9 @@ def _mean_panel(limits) -> alt.LayerChart:
             alt.X("label:N", title="ses", sort=None, axis=alt.Axis(labelAngle=0)).scale(
                 domain=["low", "mid", "high"]
             ),
-            alt.Y("value:Q", title="achievement", scale=_limits(*limits)),
+            alt.Y("value:Q", title="achievement", scale=exact_scale(*limits)),
             pooling_color(**STROKES),
-            tooltip=["pooling:N", "label:N", alt.Tooltip("value:Q", format=".2f")],
+            tooltip=["pooling:N", "label:N", *number_tooltips("value", digits=2)],
         )
     )
     return alt.layer(
@@ -405,7 +384,7 @@ def _clusters() -> alt.X:
     return alt.X(
         "group:Q",
         title="cluster",
-        scale=_limits(0.4, 8.6),
+        scale=exact_scale(0.4, 8.6),
         axis=alt.Axis(values=list(range(1, 9)), format="d", grid=False, labelOverlap=False),
     )
 
@@ -431,12 +410,12 @@ def _weight_panel() -> alt.LayerChart:
         .mark_point(filled=True, opacity=1, fillOpacity=0.9)
         .encode(
             _clusters(),
-            alt.Y("height:Q", title="weight in its group's mean", scale=_limits(0, 1)),
+            alt.Y("height:Q", title="weight in its group's mean", scale=exact_scale(0, 1)),
             _counted(pooling_color),
             _counted(pooling_shape),
             # The mixed model's point is the smallest: the others show around it.
             size=alt.condition("datum.pooling == 'partial pooling'", alt.value(35), alt.value(110)),
-            tooltip=["group:Q", "n:Q", "pooling:N", alt.Tooltip("height:Q", format=".3f")],
+            tooltip=["group:Q", "n:Q", "pooling:N", *number_tooltips("height")],
         )
     )
     sizes = (
@@ -448,7 +427,7 @@ def _weight_panel() -> alt.LayerChart:
     return alt.layer(weights, sizes).properties(
         width="container",
         height=300,
-        title=_words("split(read_out, '|')"),
+        title=_read_out(),
         description=(
             "Dot plot of the weight of each of eight clusters in the mean of its group, by "
             "observations, by clusters and in the mixed model, for the sizes and the intraclass "
@@ -457,44 +436,43 @@ def _weight_panel() -> alt.LayerChart:
     )
 
 
-def _cluster_panel() -> alt.LayerChart:
-    up = {"scale": alt.Scale(zero=False, padding=12), "title": "mean"}
-    means = (
+def _mean_axis(field) -> alt.Y:
+    return alt.Y(f"{field}:Q", title="mean", scale=alt.Scale(zero=False, padding=12))
+
+
+def _group_lines() -> alt.Chart:
+    return (
         _by_pooling("mean")
         .transform_calculate(from_="datum.group - 0.5", to="datum.group + 0.5")
         .mark_rule(strokeWidth=2.5)
         .encode(
-            alt.X("from_:Q", scale=_limits(0.4, 8.6)),
+            alt.X("from_:Q", scale=exact_scale(0.4, 8.6)),
             alt.X2("to:Q"),
-            alt.Y("height:Q", **up),
+            _mean_axis("height"),
             _counted(pooling_color),
-            tooltip=["treatment:N", "pooling:N", alt.Tooltip("height:Q", format=".3f")],
+            tooltip=["treatment:N", "pooling:N", *number_tooltips("height")],
         )
     )
-    observed = (
+
+
+def _cluster_points(field, pooling, **mark) -> alt.Chart:
+    return (
         alt.Chart()
-        .transform_calculate(pooling="'no pooling'")
-        .mark_point(size=130, strokeWidth=2, opacity=1)
+        .transform_calculate(pooling=f"'{pooling}'")
+        .mark_point(opacity=1, **mark)
+        .encode(
+            _clusters(),
+            _mean_axis(field),
+            _counted(pooling_color),
+            tooltip=["group:Q", "n:Q", *number_tooltips("observed", "shrunken")],
+        )
     )
-    shrunken = (
-        alt.Chart()
-        .transform_calculate(pooling="'partial pooling'")
-        .mark_point(filled=True, size=45, opacity=1)
-    )
-    tooltip = [
-        "group:Q",
-        "n:Q",
-        *(alt.Tooltip(f"{name}:Q", format=".3f") for name in ("observed", "shrunken")),
-    ]
-    return alt.layer(
-        means,
-        observed.encode(
-            _clusters(), alt.Y("observed:Q", **up), _counted(pooling_color), tooltip=tooltip
-        ),
-        shrunken.encode(
-            _clusters(), alt.Y("shrunken:Q", **up), _counted(pooling_color), tooltip=tooltip
-        ),
-    ).properties(
+
+
+def _cluster_panel() -> alt.LayerChart:
+    observed = _cluster_points("observed", "no pooling", size=130, strokeWidth=2)
+    shrunken = _cluster_points("shrunken", "partial pooling", filled=True, size=45)
+    return alt.layer(_group_lines(), observed, shrunken).properties(
         width="container",
         height=300,
         title=_words(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import altair as alt
+import numpy as np
 import pandas as pd
 
 from helpers.charts.theme import HEIGHT
@@ -10,6 +11,9 @@ from helpers.charts.theme import HEIGHT
 # Paths are told apart by dash and by the mark at their end.
 PATH_DASHES = [[1, 0], [5, 4]]
 PATH_SHAPES = ["cross", "circle"]
+# Bands that widen upwards: near the minimum small differences count.
+BAND_EDGES = [-np.inf, 1, 3, 10, 30, 100, np.inf]
+BANDS = ["below 1", "1 to 3", "3 to 10", "10 to 30", "30 to 100", "over 100"]
 
 
 def criterion_surface(surface: pd.DataFrame, paths: pd.DataFrame) -> alt.LayerChart:
@@ -162,14 +166,13 @@ def _height_map(surface) -> alt.Chart:
         surface[name].drop_duplicates().sort_values().diff().min() / 2
         for name in ("sd_intercept", "sd_slope")
     ]
-    cells = surface[["excess"]].assign(
+    bands = pd.cut(surface["excess"], BAND_EDGES, labels=BANDS, right=False)
+    cells = bands.to_frame("band").assign(
         left=surface["sd_intercept"] - steps[0],
         right=surface["sd_intercept"] + steps[0],
         lower=surface["sd_slope"] - steps[1],
         upper=surface["sd_slope"] + steps[1],
     )
-    # Bands that widen upwards: near the minimum small differences count.
-    bands = alt.Scale(type="threshold", domain=[1, 3, 10, 30, 100], scheme="blues", reverse=True)
     return (
         alt.Chart(cells)
         .mark_rect()
@@ -179,9 +182,9 @@ def _height_map(surface) -> alt.Chart:
             alt.Y("lower:Q", scale=alt.Scale(nice=False)),
             alt.Y2("upper:Q"),
             alt.Color(
-                "excess:Q",
-                scale=bands,
-                legend=alt.Legend(title="above the minimum", type="symbol", columns=2),
+                "band:O",
+                scale=alt.Scale(domain=BANDS, scheme="blues", reverse=True),
+                legend=alt.Legend(title="above the minimum", symbolType="square", columns=3),
             ),
         )
     )

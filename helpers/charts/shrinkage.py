@@ -14,6 +14,9 @@ from helpers.charts.theme import (
     POOLING_COLUMNS,
     QUIET,
     ChartGrid,
+    coefficient_title,
+    exact_scale,
+    number_tooltips,
     pooling_color,
     pooling_dash,
     pooling_shape,
@@ -103,10 +106,9 @@ def shrinkage_paths(
     """
     wide = cluster_paths(table)
     fixed = table.groupby("effect")["complete_pooling"].first()
-    outside = count_outside(table, view)
     paths = alt.Chart(wide).encode(
-        alt.X("no_Intercept:Q", title="intercept", scale=_limits(view["Intercept"])),
-        alt.Y("no_x:Q", title="slope of x", scale=_limits(view["x"])),
+        alt.X("no_Intercept:Q", title="intercept", scale=exact_scale(*view["Intercept"])),
+        alt.Y("no_x:Q", title="slope of x", scale=exact_scale(*view["x"])),
         tooltip=path_tooltip(),
     )
     size = alt.Size("n:Q", title="observations", scale=alt.Scale(range=[10, 140]), legend=None)
@@ -121,18 +123,11 @@ def shrinkage_paths(
         ),
         _fixed_point(fixed),
     ]
-    mean = table.groupby("effect")["shrinkage_factor"].mean()
     return alt.layer(*layers).properties(
         width="container",
         height=HEIGHT,
         title=title,
-        description=(
-            f"Scatter plot, {title}: {len(wide)} clusters as paths from their own least-squares "
-            f"intercept and slope to the mixed model's, which lie closer to the fixed effects "
-            f"({fixed['Intercept']:.2f}, {fixed['x']:.2f}). Mean shrinkage "
-            f"{mean['Intercept']:.0%} in the intercept, {mean['x']:.0%} in the slope; "
-            f"{outside} paths start outside the frame."
-        ),
+        description=_paths_description(table, fixed, view, title),
     )
 
 
@@ -210,7 +205,7 @@ def moved_against(table: pd.DataFrame, horizontal: str, vertical: str, *, title:
         .encode(
             alt.X(f"{horizontal}:Q", title=names[horizontal]).scale(zero=False),
             alt.Y(f"{vertical}:Q", title=names[vertical]),
-            tooltip=["group", "n", alt.Tooltip(f"{vertical}:Q", format=".3f")],
+            tooltip=["group", "n", *number_tooltips(vertical)],
         )
         .properties(
             width="container",
@@ -250,10 +245,6 @@ def estimator_errors(errors: pd.DataFrame) -> ChartGrid:
     return ChartGrid(*panels, columns=1)
 
 
-def _limits(limits) -> alt.Scale:
-    return alt.Scale(domain=list(limits), nice=False, zero=False)
-
-
 def path_tooltip() -> list[alt.Tooltip]:
     """Show a cluster's number, size and both of its estimates."""
     names = {
@@ -283,6 +274,17 @@ def end_points(paths: alt.Chart, pooling: str, *, filled: bool) -> alt.Chart:
     )
 
 
+def _paths_description(table, fixed, view, title) -> str:
+    mean = table.groupby("effect")["shrinkage_factor"].mean()
+    return (
+        f"Scatter plot, {title}: {table['group'].nunique()} clusters as paths from their own "
+        f"least-squares intercept and slope to the mixed model's, which lie closer to the fixed "
+        f"effects ({fixed['Intercept']:.2f}, {fixed['x']:.2f}). Mean shrinkage "
+        f"{mean['Intercept']:.0%} in the intercept, {mean['x']:.0%} in the slope; "
+        f"{count_outside(table, view)} paths start outside the frame."
+    )
+
+
 def _fixed_point(fixed) -> alt.Chart:
     point = pd.DataFrame(
         {
@@ -298,30 +300,33 @@ def _fixed_point(fixed) -> alt.Chart:
             x="intercept:Q",
             y="slope:Q",
             color=pooling_color(),
-            tooltip=[alt.Tooltip("intercept", format=".2f"), alt.Tooltip("slope", format=".2f")],
+            tooltip=number_tooltips("intercept", "slope", digits=2),
         )
+    )
+
+
+def _pooled_line_ends(coefficients, ends) -> pd.DataFrame:
+    """Two rows per way of pooling: x, y, pooling."""
+    intercepts = coefficients["Intercept"].to_numpy()[:, None]
+    return pd.DataFrame(
+        {
+            "x": np.tile(ends, len(coefficients)),
+            "y": (intercepts + np.outer(coefficients["x"], ends)).ravel(),
+            "pooling": np.repeat(list(POOLING_COLUMNS.values()), 2),
+        }
     )
 
 
 def _line_panel(rows, estimates, ends, limits) -> alt.LayerChart:
     name = estimates["group"].iloc[0]
     coefficients = estimates.set_index("effect")[list(POOLING_COLUMNS)].T
-    lines = pd.DataFrame(
-        {
-            "x": np.tile(ends, len(coefficients)),
-            "y": (
-                coefficients["Intercept"].to_numpy()[:, None] + np.outer(coefficients["x"], ends)
-            ).ravel(),
-            "pooling": np.repeat(list(POOLING_COLUMNS.values()), 2),
-        }
-    )
     points = (
         alt.Chart(rows)
         .mark_circle(color=QUIET, size=40, opacity=0.9)
         .encode(alt.X("x:Q"), alt.Y("y:Q", scale=limits))
     )
     curves = (
-        alt.Chart(lines)
+        alt.Chart(_pooled_line_ends(coefficients, ends))
         .mark_line(strokeWidth=2.5, clip=True)
         .encode(
             alt.X("x:Q"),
@@ -353,14 +358,14 @@ def _error_panel(part, effect) -> alt.LayerChart:
     points = base.mark_point(filled=True, size=90, opacity=1).encode(
         color=pooling_color(columns=1),
         shape=pooling_shape(columns=1),
-        tooltip=["scenario", "pooling", alt.Tooltip("rmse:Q", format=".3f")],
+        tooltip=["scenario", "pooling", *number_tooltips("rmse")],
     )
     best = part.loc[part.groupby("scenario")["rmse"].idxmin(), "pooling"]
     times = int((best == "partial pooling").sum())
     return points.properties(
         width="container",
         height=210,
-        title=f"{effect}s" if effect == "Intercept" else f"Slopes of {effect}",
+        title=coefficient_title(effect),
         description=(
             f"Dot plot of the root mean squared error of {effect} estimates under complete, no and "
             f"partial pooling; partial pooling is best in {times} of {len(order)} scenarios."

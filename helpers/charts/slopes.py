@@ -5,22 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import altair as alt
-import numpy as np
 import pandas as pd
-from scipy import stats
 
 from helpers.charts.theme import (
     POOLING_COLOURS,
     POOLING_COLUMNS,
     QUIET,
+    STROKES,
     ChartGrid,
+    number_tooltips,
     pooling_color,
     pooling_dash,
 )
+from helpers.densities import ESTIMATES, density_grid, estimate_densities
 
-ESTIMATES = ["no_pooling", "partial_pooling"]
 GRID_POINTS = 121
-STROKES = {"symbolType": "stroke", "symbolStrokeWidth": 2.5}
 
 
 def student_paths(
@@ -95,7 +94,11 @@ def effect_densities(table: pd.DataFrame) -> ChartGrid:
     parts = {effect: part for effect, part in table.groupby("effect", sort=False)}
     return ChartGrid(
         *(
-            _density_panel(_curves(part, _grid([part])), part, title=_effect_name(effect))
+            _density_panel(
+                estimate_densities(part, density_grid(part, GRID_POINTS)).round(4),
+                part,
+                title=_effect_name(effect),
+            )
             for effect, part in parts.items()
         )
     )
@@ -140,8 +143,8 @@ def setting_densities(tables: Mapping[str, pd.DataFrame], effect: str) -> ChartG
             f"effect is {effect!r}, which the tables {lacking} lack. Choose from their column "
             "'effect'."
         )
-    grid = _grid(parts.values())
-    curves = {name: _curves(part, grid) for name, part in parts.items()}
+    grid = density_grid(pd.concat(parts.values()), GRID_POINTS)
+    curves = {name: estimate_densities(part, grid).round(4) for name, part in parts.items()}
     top = max(curve["density"].max() for curve in curves.values())
     panels = [
         _density_panel(
@@ -235,6 +238,17 @@ def all_paths(data: pd.DataFrame) -> alt.Chart:
     )
 
 
+def density_layers(curves: alt.Chart, across: alt.X, up: alt.Scale) -> list[alt.Chart]:
+    """Draw the column ``density`` of each pooling as a line over a faint area."""
+    densities = curves.encode(
+        across,
+        alt.Y("density:Q", title="density", scale=up, stack=None),
+        pooling_color(**STROKES),
+    )
+    outlines = densities.mark_line(strokeWidth=2.5).encode(pooling_dash(**STROKES))
+    return [densities.mark_area(fillOpacity=0.12), outlines]
+
+
 def _path_panel(everybody, path, word, n_students) -> alt.LayerChart:
     student = path["student"].iloc[0]
     grades = path.sort_values("occasion")["gpa"]
@@ -255,41 +269,12 @@ def _path_panel(everybody, path, word, n_students) -> alt.LayerChart:
     )
 
 
-def _grid(parts) -> np.ndarray:
-    """Points from end to end of the estimates, with room for the tails of the curves."""
-    values = pd.concat([part[ESTIMATES].stack() for part in parts])
-    room = 0.1 * (values.max() - values.min())
-    return np.linspace(values.min() - room, values.max() + room, GRID_POINTS)
-
-
-def _curves(part, grid) -> pd.DataFrame:
-    """Kernel densities of both sets of estimates: pooling, value, density."""
-    return pd.concat(
-        [
-            pd.DataFrame(
-                {
-                    "pooling": POOLING_COLUMNS[column],
-                    "value": grid,
-                    "density": stats.gaussian_kde(part[column].dropna())(grid),
-                }
-            )
-            for column in ESTIMATES
-        ],
-        ignore_index=True,
-    ).round(4)
-
-
 def _density_panel(curves, part, *, title, limits=None) -> alt.LayerChart:
     name = _effect_name(part["effect"].iloc[0])
     fixed = part["complete_pooling"].iloc[0]
     scale = alt.Scale(domain=list(limits)) if limits else alt.Scale()
     span = alt.Scale(domain=[curves["value"].min(), curves["value"].max()], nice=False)
-    densities = alt.Chart(curves).encode(
-        alt.X("value:Q", title=name, scale=span),
-        alt.Y("density:Q", title="density", scale=scale, stack=None),
-        pooling_color(**STROKES),
-    )
-    outlines = densities.mark_line(strokeWidth=2.5).encode(pooling_dash(**STROKES))
+    across = alt.X("value:Q", title=name, scale=span)
     rule = (
         alt.Chart(pd.DataFrame({"value": [fixed], "pooling": ["complete pooling"]}))
         .mark_rule(strokeWidth=2)
@@ -299,9 +284,9 @@ def _density_panel(curves, part, *, title, limits=None) -> alt.LayerChart:
             strokeDash=pooling_dash(**STROKES),
         )
     )
-    sd = part[ESTIMATES].std()
+    sd = part[list(ESTIMATES)].std()
     spoken = title if isinstance(title, str) else ", ".join(title)
-    return alt.layer(densities.mark_area(fillOpacity=0.12), outlines, rule).properties(
+    return alt.layer(*density_layers(alt.Chart(curves), across, scale), rule).properties(
         width="container",
         height=170,
         title=title,
@@ -313,17 +298,20 @@ def _density_panel(curves, part, *, title, limits=None) -> alt.LayerChart:
     )
 
 
+def _mean_factors(tables) -> pd.DataFrame:
+    """One row per setting and coefficient: effect, shrinkage_factor, setting."""
+    parts = [
+        table.groupby("effect", sort=False, as_index=False)["shrinkage_factor"]
+        .mean()
+        .assign(setting=name)
+        for name, table in tables.items()
+    ]
+    factors = pd.concat(parts, ignore_index=True)
+    return factors.assign(effect=factors["effect"].map(_effect_name))
+
+
 def _factor_panel(tables) -> alt.Chart:
-    factors = pd.concat(
-        [
-            table.groupby("effect", sort=False, as_index=False)["shrinkage_factor"]
-            .mean()
-            .assign(setting=name)
-            for name, table in tables.items()
-        ],
-        ignore_index=True,
-    )
-    factors["effect"] = factors["effect"].map(_effect_name)
+    factors = _mean_factors(tables)
     spoken = ", ".join(
         f"{setting}: {effect} {factor:.0%}"
         for effect, factor, setting in factors.itertuples(index=False)
@@ -389,7 +377,7 @@ def _line_panel(lines, pooling, predictor, scale) -> alt.Chart:
             y2="end:Q",
             opacity=alt.condition(strong, alt.value(1), alt.value(0.25)),
             strokeWidth=alt.condition(strong, alt.value(2.5), alt.value(1)),
-            tooltip=["group:N", alt.Tooltip("slope:Q", format=".3f")],
+            tooltip=["group:N", *number_tooltips("slope")],
         )
         .properties(
             width="container",

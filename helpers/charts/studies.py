@@ -9,6 +9,8 @@ from helpers.charts.theme import (
     POOLING_COLOURS,
     POOLING_SHAPES,
     ChartGrid,
+    coefficient_title,
+    number_tooltips,
     pooling_color,
 )
 
@@ -136,11 +138,10 @@ def _bars(part, effect) -> alt.LayerChart:
     # An unbiased estimate of zero may lie below it.
     bias = part["squared_bias"].clip(lower=0)
     table = part[["pooling", "variance"]].assign(squared_bias=bias, total=bias + part["variance"])
-    numbers = ["squared_bias", "variance", "total"]
     base = alt.Chart(table).encode(
         alt.Y("pooling:N", title=None, axis=alt.Axis(labelLimit=140)),
         pooling_color().legend(None),
-        tooltip=["pooling", *(alt.Tooltip(f"{name}:Q", format=".3f") for name in numbers)],
+        tooltip=["pooling", *number_tooltips("squared_bias", "variance", "total")],
     )
     title = ["mean squared error", "(solid: squared bias)"]
     whole = base.mark_bar(height=24, fillOpacity=0.15, strokeWidth=2).encode(
@@ -154,6 +155,6 @@ def _bars(part, effect) -> alt.LayerChart:
     return alt.layer(whole, solid).properties(
         width="container",
         height=130,
-        title=f"{effect}s" if effect == "Intercept" else f"Slopes of {effect}",
+        title=coefficient_title(effect),
         description=f"Stacked bars of squared bias and variance of {effect} estimates: {values}.",
     )

@@ -31,6 +31,8 @@ POOLING_COLUMNS = {
     "partial_pooling": "partial pooling",
 }
 QUIET = "#8a8a8a"
+#: Legends of lines: strokes, not points.
+STROKES = {"symbolType": "stroke", "symbolStrokeWidth": 2.5}
 # Set by the book's build; its kernels inherit it.
 BUILDS_THE_BOOK = "BORROWING_STRENGTH_BUILD"
 # JupyterLab draws Vega-Lite up to this version; it would prefer HTML, which only the page can draw.
@@ -58,6 +60,21 @@ def pooling_shape(**legend) -> alt.Shape:
     return alt.Shape(
         "pooling:N", scale=_by_pooling(POOLING_SHAPES.values()), legend=_legend(legend)
     )
+
+
+def exact_scale(low, high) -> alt.Scale:
+    """Scale with these ends, neither rounded nor widened to zero."""
+    return alt.Scale(domain=[low, high], nice=False, zero=False)
+
+
+def number_tooltips(*fields: str, digits: int = 3) -> list[alt.Tooltip]:
+    """Tooltips of numbers, all with as many digits."""
+    return [alt.Tooltip(f"{field}:Q", format=f".{digits}f") for field in fields]
+
+
+def coefficient_title(effect: str) -> str:
+    """Title of a panel about one coefficient of all clusters."""
+    return "Intercepts" if effect == "Intercept" else f"Slopes of {effect}"
 
 
 def _by_pooling(values) -> alt.Scale:

@@ -14,6 +14,7 @@ from helpers.charts.theme import (
     POOLING_DASHES,
     QUIET,
     ChartGrid,
+    number_tooltips,
     pooling_color,
     pooling_shape,
 )
@@ -163,36 +164,12 @@ def distance_lines(table: pd.DataFrame, *, title: str) -> alt.LayerChart:
     """
     if (table.groupby("n")["share"].agg(np.ptp) > 1e-8).any():
         raise ValueError("clusters of one size have different shares; give clusters of one fit.")
-    names = {"distance": "distance to the group's mean", "shrinkage": "shrinkage"}
     ends = _line_ends(table)
-    across = alt.X("distance:Q", title=names["distance"])
-    up = alt.Y("shrinkage:Q", title=names["shrinkage"])
-    lines = (
-        alt.Chart(ends)
-        .mark_line(color="currentColor", opacity=0.6)
-        .encode(across, up, alt.Detail("n:N"))
-    )
-    points = (
-        alt.Chart(table)
-        .mark_circle(color=POOLING_COLOURS["partial pooling"], size=70, opacity=0.9)
-        .encode(
-            across,
-            up,
-            tooltip=[
-                alt.Tooltip("group", title="cluster"),
-                "n",
-                *_numbers("distance", "shrinkage"),
-            ],
-        )
-    )
-    farthest = ends.loc[ends.groupby("n")["distance"].apply(lambda x: x.abs().idxmax())]
-    text = (
-        alt.Chart(farthest.assign(label="n = " + farthest["n"].astype(str)))
-        .mark_text(dy=-14, fontSize=12)
-        .encode(across, up, text="label:N")
-    )
+    layers = [_lines_by_size(ends), _moved_points(table), _size_labels(ends)]
+    across = alt.X("distance:Q", title="distance to the group's mean")
+    up = alt.Y("shrinkage:Q", title="shrinkage")
     shares = table.groupby("n")["share"].first()
-    return alt.layer(lines, points, text).properties(
+    return alt.layer(*(layer.encode(across, up) for layer in layers)).properties(
         width="container",
         height=260,
         title=title,
@@ -278,7 +255,7 @@ def _mean_lines(means, centers) -> list[alt.Chart]:
             alt.X2("to:Q"),
             alt.Y("mean:Q"),
             pooling_color(**SOLID_LINE),
-            tooltip=["level", "pooling", *_numbers("mean")],
+            tooltip=["level", "pooling", *number_tooltips("mean")],
         )
         for pooling, part in lines.groupby("pooling")
     ]
@@ -295,7 +272,7 @@ def _center_points(centers, column, pooling, *, filled, size) -> alt.Chart:
             tooltip=[
                 "cluster",
                 "n",
-                *_numbers(*centers.columns.intersection(["observed", "partially_pooled"])),
+                *number_tooltips(*centers.columns.intersection(["observed", "partially_pooled"])),
             ],
         )
     )
@@ -341,7 +318,7 @@ def _curve_panel(frame, value, marks, *, title) -> alt.LayerChart:
             up,
             pooling_color(),
             pooling_shape(),
-            tooltip=["label", "pooling", *_numbers("icc", value)],
+            tooltip=["label", "pooling", *number_tooltips("icc", value)],
         )
     )
     values = "; ".join(
@@ -379,5 +356,20 @@ def _line_ends(table) -> pd.DataFrame:
     return ends.assign(shrinkage=share * ends["distance"])
 
 
-def _numbers(*fields) -> list:
-    return [alt.Tooltip(f"{field}:Q", format=".3f") for field in fields]
+def _lines_by_size(ends) -> alt.Chart:
+    return alt.Chart(ends).mark_line(color="currentColor", opacity=0.6).encode(detail="n:N")
+
+
+def _moved_points(table) -> alt.Chart:
+    cluster = alt.Tooltip("group", title="cluster")
+    return (
+        alt.Chart(table)
+        .mark_circle(color=POOLING_COLOURS["partial pooling"], size=70, opacity=0.9)
+        .encode(tooltip=[cluster, "n", *number_tooltips("distance", "shrinkage")])
+    )
+
+
+def _size_labels(ends) -> alt.Chart:
+    farthest = ends.loc[ends.groupby("n")["distance"].apply(lambda x: x.abs().idxmax())]
+    labelled = farthest.assign(label="n = " + farthest["n"].astype(str))
+    return alt.Chart(labelled).mark_text(dy=-14, fontSize=12).encode(text="label:N")
