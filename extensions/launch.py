@@ -26,6 +26,8 @@ from plain_markdown import plain_markdown
 
 REPOSITORY = re.compile(r"https://github\.com/([\w-]+/[\w.-]+)")
 NOTEBOOKS_BRANCH = "notebooks"
+# The page that tells how this site was built: elsewhere its cells would have nothing to tell.
+ABOUT_THE_BUILD = "chapters/appendix/status"
 # Its cells are there for the page; JupyterLab shows them folded.
 FOLDED = {"remove-cell", "hide-input"}
 
@@ -52,7 +54,7 @@ def read_repository(app, config):
 
 def is_notebook(app, docname):
     """Whether a page has cells that a reader could run."""
-    return "kernelspec" in app.env.metadata.get(docname, {})
+    return docname != ABOUT_THE_BUILD and "kernelspec" in app.env.metadata.get(docname, {})
 
 
 def add_links(app, pagename, templatename, context, doctree):
