@@ -23,7 +23,7 @@ CARD_TAGS = (
 # The page's own background, so that a phone's bars match it.
 THEME_COLORS = "".join(
     f'<meta name="theme-color" content="{color}" media="(prefers-color-scheme: {scheme})" />\n'
-    for scheme, color in (("light", "#ffffff"), ("dark", "#14181e"))
+    for scheme, color in (("light", "#ffffff"), ("dark", "#121212"))
 )
 NO_CONTENT = ["search.html", "genindex.html", "py-modindex.html"]
 FRONT_PAGE = """\

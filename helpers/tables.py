@@ -926,7 +926,7 @@ def _constant_columns(matrix, clusters) -> np.ndarray:
 def _require_cluster_means(fit) -> None:
     if fit.random_design.names != ["Intercept"] or fit.terms.nested:
         raise DataError(
-            f"cluster_weights is for random intercepts, (1 | g), not for {fit.formula!r}."
+            f"cluster means and weights are of random intercepts, (1 | g), not of {fit.formula!r}."
         )
     if not _constant_columns(fit.fixed_design.matrix, fit.random_design.clusters).all():
         raise DataError(

@@ -181,16 +181,16 @@ def weight_explorer() -> ChartGrid:
     return ChartGrid(_weight_panel(), _cluster_panel())
 
 
-def _words(expression) -> alt.Title:
+def _title(expression) -> alt.Title:
     return alt.Title(text=alt.expr(expression), fontWeight="normal", fontSize=13)
 
 
 def _read_out(column="read_out") -> alt.Title:
-    return _words(f"split({column}, '|')")
+    return _title(f"split({column}, '|')")
 
 
 def _estimates_in_words() -> alt.Title:
-    return _words(
+    return _title(
         "['Shrinkage: intercepts ' + format(shrinkage_Intercept, '.0%') + "
         "', slopes ' + format(shrinkage_x, '.0%'), "
         "'Estimated sds: intercepts ' + format(sd_Intercept, '.2f') + ', slopes ' + "
@@ -372,7 +372,7 @@ def _mean_panel(limits) -> alt.LayerChart:
     ).properties(
         width="container",
         height=230,
-        title=_words("['Mean of each ses: of all schools, of the', 'own pupils, of the model']"),
+        title=_title("['Mean of each ses: of all schools, of the', 'own pupils, of the model']"),
         description=(
             "Line plot over low, mid and high ses: the average school, the means of the school's "
             "own pupils, and the model's predictions, for the school and model chosen above."
@@ -380,7 +380,7 @@ def _mean_panel(limits) -> alt.LayerChart:
     )
 
 
-def _clusters() -> alt.X:
+def _cluster_axis() -> alt.X:
     return alt.X(
         "group:Q",
         title="cluster",
@@ -395,7 +395,7 @@ def _counted(channel) -> alt.Color | alt.Shape:
     return channel(title=None, labelExpr=f"{labels} : ''", labelFontSize=12, columnPadding=8)
 
 
-def _by_pooling(prefix) -> alt.Chart:
+def _one_row_per_pooling(prefix) -> alt.Chart:
     columns = [f"{prefix}_{pooling}" for pooling in ("complete", "no", "partial")]
     return (
         alt.Chart()
@@ -406,10 +406,10 @@ def _by_pooling(prefix) -> alt.Chart:
 
 def _weight_panel() -> alt.LayerChart:
     weights = (
-        _by_pooling("weight")
+        _one_row_per_pooling("weight")
         .mark_point(filled=True, opacity=1, fillOpacity=0.9)
         .encode(
-            _clusters(),
+            _cluster_axis(),
             alt.Y("height:Q", title="weight in its group's mean", scale=exact_scale(0, 1)),
             _counted(pooling_color),
             _counted(pooling_shape),
@@ -422,7 +422,7 @@ def _weight_panel() -> alt.LayerChart:
         alt.Chart()
         .transform_calculate(words="(datum.group == 1 ? 'n = ' : '') + datum.n")
         .mark_text(fontSize=11)
-        .encode(_clusters(), y=alt.value(10), text="words:N")
+        .encode(_cluster_axis(), y=alt.value(10), text="words:N")
     )
     return alt.layer(weights, sizes).properties(
         width="container",
@@ -442,7 +442,7 @@ def _mean_axis(field) -> alt.Y:
 
 def _group_lines() -> alt.Chart:
     return (
-        _by_pooling("mean")
+        _one_row_per_pooling("mean")
         .transform_calculate(from_="datum.group - 0.5", to="datum.group + 0.5")
         .mark_rule(strokeWidth=2.5)
         .encode(
@@ -461,7 +461,7 @@ def _cluster_points(field, pooling, **mark) -> alt.Chart:
         .transform_calculate(pooling=f"'{pooling}'")
         .mark_point(opacity=1, **mark)
         .encode(
-            _clusters(),
+            _cluster_axis(),
             _mean_axis(field),
             _counted(pooling_color),
             tooltip=["group:Q", "n:Q", *number_tooltips("observed", "shrunken")],
@@ -475,7 +475,7 @@ def _cluster_panel() -> alt.LayerChart:
     return alt.layer(_group_lines(), observed, shrunken).properties(
         width="container",
         height=300,
-        title=_words(
+        title=_title(
             "['Rings: observed means; dots: shrunken means;', 'lines: means of the groups']"
         ),
         description=(

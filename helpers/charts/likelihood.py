@@ -52,9 +52,9 @@ def criterion_surface(surface: pd.DataFrame, paths: pd.DataFrame) -> alt.LayerCh
     methods = paths["method"].drop_duplicates().tolist()
     if len(methods) > len(PATH_DASHES):
         raise ValueError(f"paths has {len(methods)} methods; there is room for two.")
-    # The line is drawn through rows in the order of their steps.
     across = alt.X("sd_intercept:Q", title="sd of intercepts / residual sd")
     up = alt.Y("sd_slope:Q", title="sd of slopes / residual sd")
+    # The line is drawn through rows in the order of their steps.
     lines = (
         alt.Chart(paths)
         .mark_line(color="#111111", strokeWidth=2, point=alt.OverlayMarkDef(color="#111111"))

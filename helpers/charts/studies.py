@@ -100,7 +100,9 @@ def _study_panel(study, column, title, *, reference=None) -> alt.LayerChart:
         _by_method("Color", [POOLING_COLOURS[pooling] for pooling, _, _ in METHODS.values()]),
     )
     up = alt.Y("value:Q", title=None, scale=alt.Scale(zero=column == "rmse"))
-    lines = base.mark_line().encode(up, _by_method("StrokeDash", [x[1] for x in METHODS.values()]))
+    lines = base.mark_line().encode(
+        up, _by_method("StrokeDash", [dash for _, dash, _ in METHODS.values()])
+    )
     points = base.mark_point(filled=True, size=70, opacity=1).encode(
         up,
         _by_method("Shape", [shape for _, _, shape in METHODS.values()]),

@@ -202,7 +202,7 @@ def _cluster_centers(data) -> pd.DataFrame:
     return centers.assign(position=np.arange(1, len(centers) + 1))
 
 
-def _axis(centers) -> alt.X:
+def _cluster_axis(centers) -> alt.X:
     labels = [[str(c), f"({n})"] for c, n in zip(centers["cluster"], centers["n"], strict=True)]
     return alt.X(
         "position:Q",
@@ -226,7 +226,7 @@ def _observations(data, centers) -> alt.Chart:
     return (
         alt.Chart(points)
         .mark_circle(color=QUIET, size=22, opacity=0.7)
-        .encode(_axis(centers), alt.Y("y:Q", title="response"))
+        .encode(_cluster_axis(centers), alt.Y("y:Q", title="response"))
     )
 
 
@@ -236,7 +236,7 @@ def _group_names(centers) -> alt.Chart:
     return (
         alt.Chart(middle)
         .mark_text(dy=-6, fontSize=13)
-        .encode(_axis(centers), y=alt.value(0), text="treatment:N")
+        .encode(_cluster_axis(centers), y=alt.value(0), text="treatment:N")
     )
 
 
@@ -251,7 +251,7 @@ def _mean_lines(means, centers) -> list[alt.Chart]:
         alt.Chart(part)
         .mark_rule(strokeWidth=2.5, strokeDash=POOLING_DASHES[pooling])
         .encode(
-            _axis(centers),
+            _cluster_axis(centers),
             alt.X2("to:Q"),
             alt.Y("mean:Q"),
             pooling_color(**SOLID_LINE),
@@ -266,7 +266,7 @@ def _center_points(centers, column, pooling, *, filled, size) -> alt.Chart:
         alt.Chart(centers.assign(pooling=pooling))
         .mark_point(shape="circle", filled=filled, size=size, strokeWidth=2, opacity=1)
         .encode(
-            _axis(centers),
+            _cluster_axis(centers),
             alt.Y(f"{column}:Q"),
             pooling_color(**SOLID_LINE),
             tooltip=[
