@@ -38,7 +38,7 @@ dist: _build/html/index.html
 
 test: browser book $(VENV)/installed-tests
 	PATH="$(abspath $(BIN)):$$PATH" pre-commit run --all-files
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 
 # Ten minutes; writes the numbers of the page "How fast is it?". Quiet machine, please.
 bench: $(VENV)/installed-tests

@@ -244,7 +244,8 @@ def paired_densities(tables: Mapping[str, pd.DataFrame]) -> Callable[..., pd.Dat
     -------
     callable
         ``f(setting)`` gives effect, kind, value, density, and for each effect a sentence
-        read_out_<effect> and the limits of all settings, low_, high_ and tallest_<effect>.
+        (``read_out_<effect>``) and the limits of all settings (``low_<effect>``,
+        ``high_<effect>``, ``tallest_<effect>``).
 
     Raises
     ------
