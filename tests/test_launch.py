@@ -197,7 +197,7 @@ def test_a_binder_link_opens_a_notebook_that_runs(launched, name):
     source = (ROOT / f"{name}.md").read_text(encoding="utf-8")
     assert page.locator(".jp-NotebookPanel:visible .jp-CodeCell").count() >= 3
     assert errors_on(page) == []
-    for explorer in page.locator(".explore").all():
+    for explorer in page.locator(".explore", has=page.get_by_role("slider")).all():
         before = explorer.evaluate(DRAWN)
         explorer.get_by_role("slider").first.press("ArrowRight")
         page.wait_for_function(
