@@ -11,7 +11,7 @@ except ModuleNotFoundError:  # an exported notebook, in Colab: its text holds th
 
 
 def glue_numbers(**numbers: float) -> None:
-    """Give numbers names that the text can show, ``{glue:text}`name:.2f```.
+    """Give numbers names that the text can show with the role ``glue:text``.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """Take the pictures of README.md from the built site: ``make pictures``."""
 
-from browsing import ROOT, SITE, Visit, chromium, served
+from tests.browsing import ROOT, SITE, Visit, chromium, served
 
 PICTURES = ROOT / "chapters" / "_static"
 #: Page and number of the explorer there; what is chosen, clicked and pressed before its picture.
