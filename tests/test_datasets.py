@@ -1,9 +1,6 @@
 """Loading, typing and checking of the data files, with made-up "original" files only."""
 
 import hashlib
-import threading
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +10,7 @@ import pytest
 
 from helpers import datasets
 from helpers.datasets import DataFileError, data_note, load_gpa, load_pupils, load_sleepstudy
+from tests.browsing import served
 
 # Written by R 4.2 from a rule, not from records: a tibble of 1,000 rows with
 # PUPIL = 1:1000 + 0, primary_school_id = rep(1:50, each = 20) + 0,
@@ -22,13 +20,6 @@ SIX_LEVELS = ["lowest", "2", "3", "4", "5", "highest"]
 # The collapse of the source document (Clark, Mixed Models with R).
 COLLAPSED = ["low", "low", "low", "mid", "mid", "high"]
 SES_TYPE = pd.CategoricalDtype(["low", "mid", "high"], ordered=True)
-
-
-class QuietHandler(SimpleHTTPRequestHandler):
-    """Serve files without writing a log line per request."""
-
-    def log_message(self, *args):
-        """Write nothing."""
 
 
 @pytest.fixture(autouse=True)
@@ -84,21 +75,18 @@ def server(tmp_path, monkeypatch, original_gpa):
     pupils_path.parent.mkdir(parents=True)
     original_gpa.to_csv(gpa_path, index=False)
     pupils_path.write_bytes(RDATA.read_bytes())
-    http = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=root))
-    threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True).start()
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    stand_in = pooch.create(
-        path=tmp_path / "cache",
-        base_url=f"http://127.0.0.1:{http.server_port}/",
-        registry={
-            datasets.ORIGINAL_GPA: sha256(gpa_path),
-            datasets.ORIGINAL_PUPILS: sha256(pupils_path),
-        },
-    )
-    monkeypatch.setattr(datasets, "ORIGINALS", stand_in)
-    yield root
-    http.shutdown()
-    http.server_close()
+    with served(root) as address:
+        stand_in = pooch.create(
+            path=tmp_path / "cache",
+            base_url=f"{address}/",
+            registry={
+                datasets.ORIGINAL_GPA: sha256(gpa_path),
+                datasets.ORIGINAL_PUPILS: sha256(pupils_path),
+            },
+        )
+        monkeypatch.setattr(datasets, "ORIGINALS", stand_in)
+        yield root
 
 
 def sha256(path):
