@@ -2,11 +2,13 @@
 
 import io
 import json
+import os
 from functools import cache
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from filelock import FileLock
 
 from helpers.fit import fit_mixed
 from helpers.simulate import create_data, treatment_clusters
@@ -94,8 +96,12 @@ def classes(tmp_path_factory):
     from classroom.assignments import make_assignments
     from classroom.course import Course
 
-    root = tmp_path_factory.mktemp("classes")
+    root = tmp_path_factory.getbasetemp()
+    # The processes of one run share the classes: whoever comes first makes them.
+    root = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "classes"
     made = {name: Course(name, root) for name in CLASSES}
-    for course in made.values():
-        make_assignments(course, progress=io.StringIO())
+    with FileLock(f"{root}.lock"):
+        if not root.exists():
+            for course in made.values():
+                make_assignments(course, progress=io.StringIO())
     return made
