@@ -24,8 +24,6 @@ from helpers.charts.theme import (
 
 # Where clusters differ in size, the same size means the same number of rows in every setting.
 SIZES = alt.Scale(type="sqrt", domain=[0, 100], range=[8, 110], clamp=True)
-#: Where a cluster stands on its path, at the chosen degree of pooling.
-SHRUNKEN_SO_FAR = {"x": "at_Intercept:Q", "y": "at_x:Q"}
 #: What the three poolings count, in the words of the weights explorer.
 COUNTED = {
     "complete pooling": "observations",
@@ -45,16 +43,14 @@ def shrinkage_explorer() -> alt.LayerChart:
         ``cluster`` which cluster is ringed and described (0: none).
     """
     share = "pooling / 100"
+    # Where each cluster stands on its path, at the chosen degree of pooling.
     clusters = alt.Chart().encode(
-        alt.X("no_Intercept:Q", title="intercept", scale=exact_scale(-1.5, 3.5)).axis(tickCount=6),
-        alt.Y("no_x:Q", title="slope of x", scale=exact_scale(-2, 3)),
+        alt.X("at_Intercept:Q", title="intercept", scale=exact_scale(-1.5, 3.5)).axis(tickCount=6),
+        alt.Y("at_x:Q", title="slope of x", scale=exact_scale(-2, 3)),
     )
-    own, shrunken = _both_ends(clusters)
-    ring = _ring(clusters)
+    estimates = [_paths(clusters), _own(clusters), _shrunken(clusters)]
     return (
-        alt.layer(
-            _paths(clusters), own, shrunken, _ellipse(), _fixed_effects(), ring, _ringed_in_words()
-        )
+        alt.layer(*estimates, _ellipse(), _fixed_effects(), _ring(clusters), _ringed_in_words())
         .transform_calculate(
             at_Intercept=f"lerp([datum.no_Intercept, datum.partial_Intercept], {share})",
             at_x=f"lerp([datum.no_x, datum.partial_x], {share})",
@@ -199,36 +195,51 @@ def _estimates_in_words() -> alt.Title:
     )
 
 
-def _both_ends(clusters) -> tuple[alt.Chart, alt.Chart]:
-    size = alt.Size("n:Q", scale=SIZES, legend=None)
-    ends = clusters.encode(
-        size=alt.condition("unequal", size, alt.value(40)), tooltip=path_tooltip()
-    )
-    own = end_points(ends, "no pooling", filled=False)
-    shrunken = end_points(ends, "partial pooling", filled=True)
-    return own, shrunken.encode(**SHRUNKEN_SO_FAR)
+def _with_gaps(clusters, columns) -> alt.Chart:
+    """Start one line through points of all clusters, interrupted after each cluster.
 
-
-def _ring(clusters) -> alt.Chart:
-    return (
-        clusters.transform_filter("datum.group == cluster")
-        .encode(**SHRUNKEN_SO_FAR)
-        .mark_point(clip=True, size=260, stroke="currentColor", strokeWidth=2.5, opacity=1)
-    )
-
-
-def _paths(clusters) -> alt.Chart:
-    # One line with gaps: a browser repaints it much sooner than a hundred lines.
+    A browser repaints one line much sooner than a hundred marks.
+    """
 
     def point(effect):
-        return f"[datum.no_{effect}, datum.at_{effect}, null][datum.end]"
+        ends = ", ".join(f"datum.{column}_{effect}" for column in columns)
+        return f"[{ends}, null][datum.end]"
 
     return (
         clusters.transform_calculate(end="[0, 1, 2]")
         .transform_flatten(["end"])
         .transform_calculate(path_Intercept=point("Intercept"), path_x=point("x"))
-        .mark_line(clip=True, stroke="currentColor", strokeWidth=1, strokeOpacity=0.35, order=False)
         .encode(x="path_Intercept:Q", y="path_x:Q")
+    )
+
+
+def _paths(clusters) -> alt.Chart:
+    return _with_gaps(clusters, ["no", "at"]).mark_line(
+        clip=True, stroke="currentColor", strokeWidth=1, strokeOpacity=0.35, order=False
+    )
+
+
+def _own(clusters) -> alt.Chart:
+    # A line from a point to itself, with round ends, is a dot.
+    return (
+        _with_gaps(clusters, ["no", "no"])
+        .transform_calculate(pooling="'no pooling'")
+        .mark_line(clip=True, strokeCap="round", strokeWidth=4, strokeOpacity=0.9, order=False)
+        .encode(color=pooling_color())
+    )
+
+
+def _shrunken(clusters) -> alt.Chart:
+    size = alt.Size("n:Q", scale=SIZES, legend=None)
+    points = clusters.encode(
+        size=alt.condition("unequal", size, alt.value(40)), tooltip=path_tooltip()
+    )
+    return end_points(points, "partial pooling", filled=True)
+
+
+def _ring(clusters) -> alt.Chart:
+    return clusters.transform_filter("datum.group == cluster").mark_point(
+        clip=True, size=260, stroke="currentColor", strokeWidth=2.5, opacity=1
     )
 
 
