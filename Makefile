@@ -15,7 +15,7 @@ export OPENBLAS_NUM_THREADS := 1
 # Solutions of the exercises: folded in their pages (yes), or absent (no).
 export SOLUTIONS ?= yes
 
-.PHONY: book html dist test bench browser pictures serve assignments grade requirements clean
+.PHONY: book html dist tools test bench browser pictures serve assignments grade requirements clean
 
 book: $(VENV)/installed extensions/node_modules/.package-lock.json html
 
@@ -36,7 +36,10 @@ dist: _build/html/index.html
 		$(abspath $(BIN))/python -m zipfile -c $$folder.zip $$folder/; done
 	@cd _build/dist && ls -lh *.zip | awk '{print "_build/dist/" $$9 ": " $$5}'
 
-test: browser book $(VENV)/installed-tests
+# For single tests and for the hook before each commit.
+tools: $(VENV)/installed-tests
+
+test: browser book tools
 	PATH="$(abspath $(BIN)):$$PATH" pre-commit run --all-files
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 

@@ -156,15 +156,18 @@ def first_cell(address, modules="helpers"):
     str
         Python code.
     """
-    return FIRST_CELL.format(modules=modules, otherwise=FETCH % address if address else NO_ADDRESS)
+    absent = (IN_COLAB, FETCH % address) if address else (NOWHERE_ELSE, NO_ADDRESS)
+    return FIRST_CELL.format(*absent, modules=modules)
 
 
 FIRST_CELL = """\
-# Where the course is installed this does nothing; in Colab it fetches the course, in a minute.
+# Where the course is installed this does nothing; {0}.
 try:
     import {modules}
 except ImportError:
-{otherwise}"""
+{1}"""
+IN_COLAB = "in Colab it fetches the course, in a minute"
+NOWHERE_ELSE = "elsewhere it says what is missing"
 FETCH = textwrap.indent(
     """\
 import pathlib, subprocess, sys
