@@ -494,15 +494,36 @@ def _live_spec(chart, columns, n_rows, grid) -> dict:
     look_up = [
         {"calculate": c.expression() if c.row_stride else c.name, "as": c.name}
         for c in sorted(columns, key=lambda column: column.state_stride)
-        if _has_field(spec, c.name)
     ]
     data = {"sequence": {"start": 0, "stop": n_rows, "as": "row"}}
-    return _with(spec, parameters, data, look_up)
+    for layer in spec.get("layer", []):
+        _repeat_rows_first(layer, data, look_up + spec.get("transform", []))
+    return _with(spec, parameters, data, _needed(look_up, spec))
 
 
-def _has_field(spec, name) -> bool:
-    """Whether a chart uses a column as a field, not only as a parameter or not at all."""
-    return bool(re.search(rf'(datum\.|"){name}\b', json.dumps(spec)))
+def _repeat_rows_first(layer, data, transforms) -> None:
+    """Let a layer that flattens a constant do so before looking up, not again at every change.
+
+    A control then changes the values of the repeated rows; it does not replace the rows.
+    """
+    own = layer.get("transform", [])
+    repeated = next((at for at, step in enumerate(own, start=1) if "flatten" in step), 0)
+    if not repeated or not all("calculate" in step for step in transforms):
+        return
+    if not _needed(transforms, own[:repeated]):
+        layer["data"] = data
+        layer["transform"] = own[:repeated] + _needed(transforms, layer) + own[repeated:]
+
+
+def _needed(transforms, spec) -> list[dict]:
+    """Those of some calculations whose results a part of a chart uses, directly or indirectly."""
+    needed, text = [], json.dumps(spec)
+    for step in reversed(transforms):
+        # A column that is only a parameter, or not used at all, is no field.
+        if re.search(rf'(datum\.|"){step["as"]}\b', text):
+            needed.insert(0, step)
+            text += step["calculate"]
+    return needed
 
 
 def _bare_spec(chart) -> dict:

@@ -184,10 +184,10 @@ def positions(chart, layer):
     return np.array([re.findall(r"-?[\d.]+(?:e-?\d+)?", text)[:2] for text in transforms], float)
 
 
-def line_ends(chart, layer):
-    """Pixel coordinates of the ends of a layer's lines, drawn as one path, shape (lines, 2, 2)."""
+def line_points(chart, layer, *, points):
+    """Pixel coordinates of a layer's lines, drawn as one path, shape (lines, points, 2)."""
     drawn = chart.locator(f".layer_{layer}_marks path").get_attribute("d")
-    return np.array(re.findall(r"-?[\d.]+(?:e-?\d+)?", drawn), float).reshape(-1, 2, 2)
+    return np.array(re.findall(r"-?[\d.]+(?:e-?\d+)?", drawn), float).reshape(-1, points, 2)
 
 
 def frame_size(chart):
@@ -212,9 +212,10 @@ def test_drawn_positions_are_pythons(visit, address, seed):
 
     own, mixed = pixels("no"), pixels("partial")
     now = own + share / 100 * (mixed - own)
-    assert np.abs(line_ends(explorer, 1) - own[:, np.newaxis]).max() <= 0.5
+    paths = np.stack([own, now], axis=1)
+    assert np.abs(line_points(explorer, 0, points=2) - paths).max() <= 0.5
+    assert np.abs(line_points(explorer, 1, points=1) - own[:, np.newaxis]).max() <= 0.5
     assert np.abs(positions(explorer, 2) - now).max() <= 0.5
-    assert np.abs(line_ends(explorer, 0) - np.stack([own, now], axis=1)).max() <= 0.5
 
 
 @pytest.mark.parametrize("seed", range(5))

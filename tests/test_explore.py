@@ -86,6 +86,31 @@ def test_the_state_is_looked_up_in_the_order_of_the_grid():
     assert columns[0].unpack(states, 2 * 2 + 1, 3).tolist() == line(3, "up")["y"].tolist()
 
 
+def repeated(parts):
+    rows = alt.Chart().transform_calculate(part=parts).transform_flatten(["part"])
+    drawn = rows.transform_calculate(end="[datum.lifted, 0][datum.part]").mark_line()
+    whole = alt.layer(drawn.encode(x="x:Q", y="end:Q"), points())
+    return whole.transform_calculate(lifted="datum.y + 1").properties(description="ends")
+
+
+def test_constants_repeat_rows_before_they_are_looked_up():
+    spec = explore(line, repeated("[0, 1]"), slope=[1, 2, 3]).chart.specs[0]
+    ends, whole = spec["layer"]
+    assert ends["data"] == spec["data"]
+    steps = [step.get("as", "flatten") for step in ends["transform"]]
+    assert steps == ["part", "flatten", "x", "y", "lifted", "end"]
+    assert "data" not in whole
+    assert [step["as"] for step in spec["transform"]] == ["x", "y", "lifted"]
+
+
+def test_rows_repeated_by_a_column_are_looked_up_first():
+    spec = explore(line, repeated("sequence(datum.y)"), slope=[1, 2, 3]).chart.specs[0]
+    assert all("data" not in layer for layer in spec["layer"])
+    filtered = repeated("[0, 1]").transform_filter("datum.y > 0")
+    spec = explore(line, filtered, slope=[1, 2, 3]).chart.specs[0]
+    assert all("data" not in layer for layer in spec["layer"])
+
+
 def failing(slope=1):
     if slope == 3:
         raise ZeroDivisionError("planted")

@@ -13,6 +13,7 @@ from helpers.charts.categorical import interval_layers
 from helpers.charts.shrinkage import end_points, path_tooltip
 from helpers.charts.slopes import all_paths, density_layers
 from helpers.charts.theme import (
+    POOLING_COLOURS,
     STROKES,
     ChartGrid,
     exact_scale,
@@ -195,6 +196,11 @@ def _estimates_in_words() -> alt.Title:
     )
 
 
+def _repeated(rows, times) -> alt.Chart:
+    """Start with each row several times; ``part`` counts from 0."""
+    return rows.transform_calculate(part=str(list(range(times)))).transform_flatten(["part"])
+
+
 def _with_gaps(clusters, columns) -> alt.Chart:
     """Start one line through points of all clusters, interrupted after each cluster.
 
@@ -202,12 +208,11 @@ def _with_gaps(clusters, columns) -> alt.Chart:
     """
 
     def point(effect):
-        ends = ", ".join(f"datum.{column}_{effect}" for column in columns)
-        return f"[{ends}, null][datum.end]"
+        points = ", ".join(f"datum.{column}_{effect}" for column in columns)
+        return f"[{points}, null][datum.part]"
 
     return (
-        clusters.transform_calculate(end="[0, 1, 2]")
-        .transform_flatten(["end"])
+        _repeated(clusters, len(columns) + 1)
         .transform_calculate(path_Intercept=point("Intercept"), path_x=point("x"))
         .encode(x="path_Intercept:Q", y="path_x:Q")
     )
@@ -220,19 +225,21 @@ def _paths(clusters) -> alt.Chart:
 
 
 def _own(clusters) -> alt.Chart:
-    # A line from a point to itself, with round ends, is a dot.
-    return (
-        _with_gaps(clusters, ["no", "no"])
-        .transform_calculate(pooling="'no pooling'")
-        .mark_line(clip=True, strokeCap="round", strokeWidth=4, strokeOpacity=0.9, order=False)
-        .encode(color=pooling_color())
+    # A line of one point, with round ends, is a dot.
+    return _with_gaps(clusters, ["no"]).mark_line(
+        clip=True,
+        order=False,
+        stroke=POOLING_COLOURS["no pooling"],
+        strokeCap="round",
+        strokeOpacity=0.9,
+        strokeWidth=4,
     )
 
 
 def _shrunken(clusters) -> alt.Chart:
     size = alt.Size("n:Q", scale=SIZES, legend=None)
     points = clusters.encode(
-        size=alt.condition("unequal", size, alt.value(40)), tooltip=path_tooltip()
+        size=alt.condition("unequal > 0", size, alt.value(40)), tooltip=path_tooltip()
     )
     return end_points(points, "partial pooling", filled=True)
 
@@ -275,7 +282,7 @@ def _fixed_effects() -> alt.Chart:
         .transform_filter("datum.group == 1")
         .transform_calculate(pooling="'complete pooling'")
         .mark_point(shape="diamond", filled=True, size=170, opacity=1)
-        .encode(x="fixed_Intercept:Q", y="fixed_x:Q", color=pooling_color())
+        .encode(x="fixed_Intercept:Q", y="fixed_x:Q", color=pooling_color(symbolType="circle"))
     )
 
 
@@ -407,11 +414,9 @@ def _counted(channel) -> alt.Color | alt.Shape:
 
 
 def _one_row_per_pooling(prefix) -> alt.Chart:
-    columns = [f"{prefix}_{pooling}" for pooling in ("complete", "no", "partial")]
-    return (
-        alt.Chart()
-        .transform_fold(columns, as_=["column", "height"])
-        .transform_calculate(pooling=f"replace(datum.column, '{prefix}_', '') + ' pooling'")
+    heights = ", ".join(f"datum.{prefix}_{name.removesuffix(' pooling')}" for name in COUNTED)
+    return _repeated(alt.Chart(), len(COUNTED)).transform_calculate(
+        height=f"[{heights}][datum.part]", pooling=f"{list(COUNTED)}[datum.part]"
     )
 
 
@@ -455,7 +460,7 @@ def _group_lines() -> alt.Chart:
     return (
         _one_row_per_pooling("mean")
         .transform_calculate(from_="datum.group - 0.5", to="datum.group + 0.5")
-        .mark_rule(strokeWidth=2.5)
+        .mark_rule(strokeCap="square", strokeWidth=2.5)
         .encode(
             alt.X("from_:Q", scale=exact_scale(0.4, 8.6)),
             alt.X2("to:Q"),

@@ -267,10 +267,13 @@ def end_points(paths: alt.Chart, pooling: str, *, filled: bool) -> alt.Chart:
     """Draw one end of each path in the colour of its pooling."""
     # The opacity of fill or stroke; that of a whole mark takes browsers longer to paint.
     translucent = "fillOpacity" if filled else "strokeOpacity"
-    return (
-        paths.mark_point(clip=True, filled=filled, size=40, opacity=1, **{translucent: 0.8})
-        .encode(color=pooling_color())
-        .transform_calculate(pooling=f"'{pooling}'")
+    return paths.mark_point(
+        clip=True,
+        color=POOLING_COLOURS[pooling],
+        filled=filled,
+        size=40,
+        opacity=1,
+        **{translucent: 0.8},
     )
 
 
@@ -299,7 +302,7 @@ def _fixed_point(fixed) -> alt.Chart:
         .encode(
             x="intercept:Q",
             y="slope:Q",
-            color=pooling_color(),
+            color=pooling_color(symbolType="circle"),
             tooltip=number_tooltips("intercept", "slope", digits=2),
         )
     )
