@@ -176,9 +176,9 @@ def set_controls(explorer, controls, chance):
     return chosen
 
 
-def positions(chart, layer):
-    """Pixel coordinates of a layer's points, shape (points, 2)."""
-    transforms = chart.locator(f".layer_{layer}_marks path").evaluate_all(
+def positions(chart, layer, *, mark="path"):
+    """Pixel coordinates of a layer's points or first ends of its rules, shape (marks, 2)."""
+    transforms = chart.locator(f".layer_{layer}_marks {mark}").evaluate_all(
         "points => points.map(point => point.getAttribute('transform'))"
     )
     return np.array([re.findall(r"-?[\d.]+(?:e-?\d+)?", text)[:2] for text in transforms], float)
@@ -231,6 +231,12 @@ def test_drawn_weights_are_pythons(visit, address, seed):
     _, height = frame_size(chart)
     weights = frame[["weight_complete", "weight_no", "weight_partial"]].to_numpy().ravel()
     assert np.abs(positions(chart, 0)[:, 1] - height * (1 - weights)).max() <= 0.5
+    means = frame.loc[[0, 4], ["mean_complete", "mean_no", "mean_partial"]].to_numpy().ravel()
+    panel = explorer.locator("svg.marks").last
+    # The axis follows the data, so the observed means tell where a mean stands.
+    per_unit, at_zero = np.polyfit(frame["observed"], positions(panel, 1)[:, 1], 1)
+    drawn = positions(panel, 0, mark="line")[:, 1]
+    assert np.abs(drawn - (at_zero + per_unit * means)).max() <= 0.5
 
 
 def test_presets_set_the_controls_and_controls_name_the_preset(visit, address):

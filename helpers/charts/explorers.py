@@ -398,9 +398,9 @@ def _mean_panel(limits) -> alt.LayerChart:
     )
 
 
-def _cluster_axis() -> alt.X:
+def _cluster_axis(field="group") -> alt.X:
     return alt.X(
-        "group:Q",
+        f"{field}:Q",
         title="cluster",
         scale=exact_scale(0.4, 8.6),
         axis=alt.Axis(values=list(range(1, 9)), format="d", grid=False, labelOverlap=False),
@@ -457,12 +457,14 @@ def _mean_axis(field) -> alt.Y:
 
 
 def _group_lines() -> alt.Chart:
+    # One line per group of four clusters: lines that meet show a seam.
     return (
         _one_row_per_pooling("mean")
-        .transform_calculate(from_="datum.group - 0.5", to="datum.group + 0.5")
-        .mark_rule(strokeCap="square", strokeWidth=2.5)
+        .transform_filter("datum.group % 4 == 1")
+        .transform_calculate(from_="datum.group - 0.5", to="datum.group + 3.5")
+        .mark_rule(strokeWidth=2.5)
         .encode(
-            alt.X("from_:Q", scale=exact_scale(0.4, 8.6)),
+            _cluster_axis("from_"),
             alt.X2("to:Q"),
             _mean_axis("height"),
             _counted(pooling_color),
