@@ -18,6 +18,7 @@ from urllib.parse import quote
 import jupytext
 import nbformat
 from myst_nb.core.variables import format_plain_text
+from pybtex.backends.markdown import Backend
 from sphinx.errors import ExtensionError
 from sphinx.util import docname_join
 
@@ -122,7 +123,8 @@ def portable_notebook(app, docname):
     Returns
     -------
     nbformat.NotebookNode
-        Plain Markdown, no outputs; its first cell fetches the course where it is missing.
+        Plain Markdown, no outputs; its first cell fetches the course where it is missing, its last
+        lists what it cites.
     """
     if pages.is_exercise(app, docname):
         notebook, modules = pages.book_notebook(app, docname), "checks, helpers"
@@ -135,6 +137,8 @@ def portable_notebook(app, docname):
             cell.source = plain_markdown(cell.source, roles)
         elif FOLDED & set(cell.metadata.get("tags", [])):
             cell.metadata["jupyter"] = {"source_hidden": True}
+    if cited := references(app, docname):
+        notebook.cells.append(nbformat.v4.new_markdown_cell(cited, id="references"))
     setup_cell = first_cell(app.config.html_theme_options["repository_url"], modules)
     notebook.cells.insert(0, nbformat.v4.new_code_cell(setup_cell, id="setup"))
     notebook.metadata = {"kernelspec": dict(notebook.metadata.kernelspec)}
@@ -202,6 +206,16 @@ def page_roles(app, docname):
         "cite:t": lambda keys: _cite(app, keys, "{names} [{year}]", ", "),
         "glue:text": lambda text: _glued_number(app, docname, text),
     }
+
+
+def references(app, docname):
+    """List what a page cites, as the book's own list does; empty if it cites nothing."""
+    domain = app.env.get_domain("cite")
+    cited = [place.targets for place in domain.citation_refs if place.docname == docname]
+    here = {target.key for targets in cited for target in targets}
+    texts = [found.formatted_entry.text for found in domain.citations if found.key in here]
+    entries = [f"- {text.render(Backend())}\n" for text in texts]
+    return "".join(["## References\n\n", *entries]) if entries else ""
 
 
 def _cite(app, keys, form, separator):

@@ -324,6 +324,15 @@ def test_a_notebook_has_the_numbers_of_its_page():
     assert "follow Clark [2019]." in text and "lme4 [Bates et al., 2015] the model" in text
 
 
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_notebook_lists_what_its_page_cites(name):
+    page = (SITE / f"{name}.html").read_text(encoding="utf-8")
+    cited = set(re.findall(r'references\.html#(id\d+)"', page))
+    last = nbformat.read(SITE / f"{name}.ipynb", as_version=4).cells[-1]
+    listed = last.source.split("\n- ")[1:] if last.source.startswith("## References") else []
+    assert len(listed) == len(cited)
+
+
 @pytest.fixture
 def installer():
     """The script that the first cell runs."""
