@@ -24,6 +24,8 @@ READ_ME = """\
 2. Start `.venv/bin/jupyter lab` in this folder and open a notebook.
 3. Hand in the notebook under the name it has.
 
+On Windows the programs lie elsewhere: `.venv\\Scripts\\pip`, `.venv\\Scripts\\jupyter lab`.
+
 The notebooks import `checks.py` and `helpers`, so keep them in one folder.
 """
 
