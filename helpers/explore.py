@@ -26,6 +26,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType, ModuleType
+from xml.etree import ElementTree
 
 import altair as alt
 import anywidget
@@ -595,8 +596,17 @@ def _static_figure(chart, frame, columns, signals) -> str:
     spec = _with(spec, parameters, {"values": frame.to_dict("records")}, [])
     svg = vl_convert.vegalite_to_svg({**spec, "width": STATIC_WIDTH})
     image = urllib.parse.quote(svg, safe=" ='/:;,()<>")
-    label = html.escape(spec.get("description", ""), quote=True)
+    label = html.escape(_static_words(spec, svg), quote=True)
     return (
         f'<figure class="explore-static" hidden><img alt="{label}" '
         f'src="data:image/svg+xml,{html.escape(image, quote=True)}"></figure>'
     )
+
+
+def _static_words(spec, svg) -> str:
+    """Say what a chart shows, without a word about controls, and what its title says."""
+    title = ElementTree.fromstring(svg).findall(
+        ".//{*}g[@class='mark-text role-title-text']//{*}text"
+    )
+    said = [" ".join("".join(line.itertext()) for line in text) or text.text for text in title]
+    return ". ".join([spec.get("description", "").split(". ")[0].removesuffix("."), *said])

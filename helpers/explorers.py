@@ -82,8 +82,9 @@ def shrinkage_sample(
     -------
     DataFrame
         One row per cluster: group, n, no_Intercept, no_x, partial_Intercept, partial_x, and, the
-        same in all rows, whether sizes are unequal and the estimates of the whole fit. A cluster
-        without a line of its own (fewer than two rows) stands where the mixed model puts it.
+        same in all rows, whether sizes are unequal, the estimates of the whole fit, and whether it
+        is singular. A cluster without a line of its own (fewer than two rows) stands where the
+        mixed model puts it.
 
     Examples
     --------
@@ -130,6 +131,7 @@ def _read_outs(fits) -> dict[str, float]:
         **{f"sd_{effect}": sds[at] for at, effect in enumerate(EFFECTS)},
         "sd_residual": fits.sigma[0],
         "correlation": correlation,
+        "singular": int(fits.singular[0]),
         **{f"shrinkage_{effect}": 1 - shrunk[at] for at, effect in enumerate(EFFECTS)},
     }
 
@@ -166,7 +168,7 @@ def own_lines(
     >>> table = shrinkage(fit_mixed("y ~ x + (x | cluster)", data))
     >>> lines = own_lines(data, table, response="y", predictor="x", cluster="cluster")
     >>> print(lines(cluster=42)["read_out"].iloc[0])
-    cluster 42|intercept: own 0.65, mixed 0.90|slope: own -0.70, mixed 0.28
+    cluster 42|intercept: own 0.65, mixed 0.90|slope: own −0.702, mixed 0.282
     """
     observations = {label: rows for label, rows in data.groupby(cluster)}
     ends = np.array([data[predictor].min(), data[predictor].max()])
@@ -189,14 +191,19 @@ def own_lines(
             heights = coefficient["Intercept"] + coefficient[predictor] * ends
             parts.append(pd.DataFrame({"kind": f"{pooling} pooling", "x": ends, "y": heights}))
         words = [
-            f"{name}: own {own.loc[effect, 'no_pooling']:.2f}, "
-            f"mixed {own.loc[effect, 'partial_pooling']:.2f}"
-            for name, effect in (("intercept", "Intercept"), ("slope", predictor))
+            f"{name}: own {_number(own.loc[effect, 'no_pooling'], digits)}, "
+            f"mixed {_number(own.loc[effect, 'partial_pooling'], digits)}"
+            for name, effect, digits in (("intercept", "Intercept", 2), ("slope", predictor, 3))
         ]
         read_out = "|".join([f"{cluster} {label}", *words])
         return pd.concat(parts, ignore_index=True).assign(read_out=read_out)
 
     return lines_of
+
+
+def _number(value, digits) -> str:
+    """Round as text: zero has no sign, and the minus is the one that charts write."""
+    return f"{value:z.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def own_path(data: pd.DataFrame) -> Callable[..., pd.DataFrame]:
@@ -244,8 +251,8 @@ def paired_densities(tables: Mapping[str, pd.DataFrame]) -> Callable[..., pd.Dat
     -------
     callable
         ``f(setting)`` gives effect, kind, value, density, and for each effect a sentence
-        (``read_out_<effect>``) and the limits of all settings (``low_<effect>``,
-        ``high_<effect>``, ``tallest_<effect>``).
+        (``read_out_<effect>``), the fixed effect (``fixed_<effect>``) and the limits of all
+        settings (``low_<effect>``, ``high_<effect>``, ``tallest_<effect>``).
 
     Raises
     ------
@@ -283,7 +290,8 @@ def paired_densities(tables: Mapping[str, pd.DataFrame]) -> Callable[..., pd.Dat
             f"read_out_{effect}": f"{setting}|{100 * factor:.0f} % given up on average"
             for effect, factor in factors.items()
         }
-        return frames[setting].assign(**words, **limits)
+        common = tables[setting].groupby("effect")["complete_pooling"].first()
+        return frames[setting].assign(**words, **common.add_prefix("fixed_"), **limits)
 
     return densities_in
 
@@ -333,10 +341,21 @@ def school_in_models(
         return (
             pd.concat(parts, ignore_index=True)
             .fillna({"value": 0.0, "lower": 0.0, "upper": 0.0})
-            .assign(read_out=f"school {school}, {model}|pupils: {counts}")
+            .assign(read_out=f"school {school}, {model}|pupils: {counts}|{_in_words(own)}")
         )
 
     return school_view
+
+
+def _in_words(effects) -> str:
+    cells = effects["label"].str.startswith("cell ")
+    alone = effects[~cells]
+    words = [
+        f"{label} {_number(value, 2)}"
+        for label, value in zip(alone["label"], alone["value"], strict=True)
+    ]
+    of_cells = [_number(value, 2) for value in effects.loc[cells, "value"]]
+    return ", ".join([*words, *([f"cells {', '.join(of_cells)}"] if of_cells else [])])
 
 
 #: Means of a cell, by pooling: all schools alike, its own pupils, the model.
@@ -399,7 +418,7 @@ def weights_at(table: pd.DataFrame) -> Callable[..., pd.DataFrame]:
         ``f(intraclass_correlation, small_clusters, huge_cluster)`` gives one row per cluster:
         group, treatment, n, observed, shrunken, three weights and the three means of its group
         (``_complete``: by observations, ``_no``: by clusters, ``_partial``: the mixed model's), and
-        the sentence read_out.
+        the sentences read_out and read_out_means.
 
     Notes
     -----
@@ -435,12 +454,15 @@ def weights_at(table: pd.DataFrame) -> Callable[..., pd.DataFrame]:
         frame["shrunken"] = frame["mean_partial"] + kept * (
             frame["observed"] - frame["mean_partial"]
         )
-        effect = frame[["mean_complete", "mean_partial", "mean_no"]].iloc[[0, -1]].diff().iloc[1]
+        means = frame[["mean_complete", "mean_partial", "mean_no"]].iloc[[0, -1]]
+        complete, partial, no = (_number(effect, 2) for effect in means.diff().iloc[1])
+        control, intervention = (_number(mean, 2) for mean in means["mean_partial"])
         return frame.assign(
             read_out=(
-                f"intervention minus control:|every observation counts {effect.iloc[0]:.2f}, "
-                f"mixed {effect.iloc[1]:.2f},|every cluster counts {effect.iloc[2]:.2f}"
-            )
+                f"intervention minus control:|every observation counts {complete}, "
+                f"mixed {partial},|every cluster counts {no}"
+            ),
+            read_out_means=f"mixed model: control {control}, intervention {intervention}",
         )
 
     return weighted

@@ -195,7 +195,13 @@ def interval_layers(
 ) -> list[alt.Chart]:
     """Draw the columns ``value``, ``lower`` and ``upper`` as dots with intervals."""
     colour = POOLING_COLOURS["partial pooling"]
-    rows = effects.encode(labels, tooltip=["label:N", *number_tooltips("value", "lower", "upper")])
+    rows = effects.encode(
+        labels,
+        tooltip=[
+            alt.Tooltip("label:N", title="effect"),
+            *number_tooltips("value", "lower", "upper"),
+        ],
+    )
     return [
         rows.mark_rule(color=colour, strokeWidth=2.5).encode(
             alt.X("lower:Q", title=title, scale=across), x2="upper"

@@ -10,7 +10,7 @@ import altair as alt
 import pandas as pd
 
 from helpers.charts.categorical import interval_layers
-from helpers.charts.shrinkage import end_points, path_tooltip
+from helpers.charts.shrinkage import end_points, fixed_point_shape, path_tooltip
 from helpers.charts.slopes import all_paths, density_layers
 from helpers.charts.theme import (
     POOLING_COLOURS,
@@ -21,10 +21,13 @@ from helpers.charts.theme import (
     pooling_color,
     pooling_dash,
     pooling_shape,
+    unlisted_dash,
 )
 
 # Where clusters differ in size, the same size means the same number of rows in every setting.
 SIZES = alt.Scale(type="sqrt", domain=[0, 100], range=[8, 110], clamp=True)
+#: Limits of the shrinkage explorer's axes.
+FRAME = {"Intercept": (-1.5, 3.5), "x": (-2, 3)}
 #: What the three poolings count, in the words of the weights explorer.
 COUNTED = {
     "complete pooling": "observations",
@@ -46,12 +49,21 @@ def shrinkage_explorer() -> alt.LayerChart:
     share = "pooling / 100"
     # Where each cluster stands on its path, at the chosen degree of pooling.
     clusters = alt.Chart().encode(
-        alt.X("at_Intercept:Q", title="intercept", scale=exact_scale(-1.5, 3.5)).axis(tickCount=6),
-        alt.Y("at_x:Q", title="slope of x", scale=exact_scale(-2, 3)),
+        alt.X("at_Intercept:Q", title="intercept", scale=exact_scale(*FRAME["Intercept"])).axis(
+            tickCount=6
+        ),
+        alt.Y("at_x:Q", title="slope of x", scale=exact_scale(*FRAME["x"])),
     )
     estimates = [_paths(clusters), _own(clusters), _shrunken(clusters)]
     return (
-        alt.layer(*estimates, _ellipse(), _fixed_effects(), _ring(clusters), _ringed_in_words())
+        alt.layer(
+            *estimates,
+            _ellipse(),
+            _fixed_effects(),
+            _ring(clusters),
+            _ringed_in_words(),
+            _outside_in_words(),
+        )
         .transform_calculate(
             at_Intercept=f"lerp([datum.no_Intercept, datum.partial_Intercept], {share})",
             at_x=f"lerp([datum.no_x, datum.partial_x], {share})",
@@ -165,7 +177,9 @@ def school_explorer(data: pd.DataFrame) -> ChartGrid:
     """
     cells = data.groupby(["primary_school_id", "ses"], observed=True)["achievement"].mean()
     reach = (cells - cells.groupby("ses", observed=True).transform("mean")).abs().max()
-    return ChartGrid(_effect_panel(reach), _mean_panel((cells.min(), cells.max())))
+    return ChartGrid(
+        _effect_panel(reach, list(cells.index.levels[1])), _mean_panel((cells.min(), cells.max()))
+    )
 
 
 def weight_explorer() -> ChartGrid:
@@ -188,11 +202,11 @@ def _read_out(column="read_out") -> alt.Title:
 
 def _estimates_in_words() -> alt.Title:
     return _title(
-        "['Shrinkage: intercepts ' + format(shrinkage_Intercept, '.0%') + "
-        "', slopes ' + format(shrinkage_x, '.0%'), "
+        "['Shrinkage: intercepts ' + format(100 * shrinkage_Intercept, '.0f') + ' %, slopes ' + "
+        "format(100 * shrinkage_x, '.0f') + ' %', "
         "'Estimated sds: intercepts ' + format(sd_Intercept, '.2f') + ', slopes ' + "
         "format(sd_x, '.2f') + ',', 'residual ' + format(sd_residual, '.2f') + "
-        "'; correlation ' + format(correlation, '.2f')]"
+        "(singular ? '; singular fit' : '; correlation ' + format(correlation, '.2f'))]"
     )
 
 
@@ -209,7 +223,8 @@ def _with_gaps(clusters, columns) -> alt.Chart:
 
     def point(effect):
         points = ", ".join(f"datum.{column}_{effect}" for column in columns)
-        return f"[{points}, null][datum.part]"
+        # A cluster of fewer than two observations has no line of its own.
+        return f"datum.n < 2 ? null : [{points}, null][datum.part]"
 
     return (
         _repeated(clusters, len(columns) + 1)
@@ -238,8 +253,16 @@ def _own(clusters) -> alt.Chart:
 
 def _shrunken(clusters) -> alt.Chart:
     size = alt.Size("n:Q", scale=SIZES, legend=None)
-    points = clusters.encode(
-        size=alt.condition("unequal > 0", size, alt.value(40)), tooltip=path_tooltip()
+    own = {
+        f"own_{effect}": f"datum.n < 2 ? 'none' : format(datum.no_{effect}, '.2f')"
+        for effect in FRAME
+    }
+    tooltips = [
+        alt.Tooltip("own_Intercept:N", title="own intercept"),
+        alt.Tooltip("own_x:N", title="own slope"),
+    ]
+    points = clusters.transform_calculate(**own).encode(
+        size=alt.condition("unequal > 0", size, alt.value(40)), tooltip=path_tooltip(*tooltips)
     )
     return end_points(points, "partial pooling", filled=True)
 
@@ -281,8 +304,13 @@ def _fixed_effects() -> alt.Chart:
         alt.Chart()
         .transform_filter("datum.group == 1")
         .transform_calculate(pooling="'complete pooling'")
-        .mark_point(shape="diamond", filled=True, size=170, opacity=1)
-        .encode(x="fixed_Intercept:Q", y="fixed_x:Q", color=pooling_color(symbolType="circle"))
+        .mark_point(filled=True, size=170, opacity=1)
+        .encode(
+            x="fixed_Intercept:Q",
+            y="fixed_x:Q",
+            color=pooling_color(),
+            shape=fixed_point_shape(),
+        )
     )
 
 
@@ -296,12 +324,28 @@ def _ringed_in_words() -> alt.Chart:
         .transform_calculate(
             words=(
                 "['cluster ' + datum.group + ', observations: ' + datum.n, "
-                f"'own intercept, slope: ' + {pair('no')}, "
+                f"'own intercept, slope: ' + (datum.n < 2 ? 'none' : {pair('no')}), "
                 f"'shrunken: ' + {pair('partial')}]"
             )
         )
         .mark_text(align="left", baseline="top", lineHeight=15)
         .encode(x=alt.value(8), y=alt.value(6), text="words:N")
+    )
+
+
+def _outside_in_words() -> alt.Chart:
+    beyond = " || ".join(
+        f"datum.no_{effect} < {low} || datum.no_{effect} > {high}"
+        for effect, (low, high) in FRAME.items()
+    )
+    return (
+        alt.Chart()
+        .transform_calculate(beyond=f"datum.n > 1 && ({beyond}) ? 1 : 0")
+        .transform_aggregate(outside="sum(beyond)")
+        .transform_filter("datum.outside > 0")
+        .transform_calculate(words="'own estimates outside the frame: ' + datum.outside")
+        .mark_text(align="left", baseline="bottom")
+        .encode(x=alt.value(8), y=alt.value("height"), text="words:N")
     )
 
 
@@ -314,7 +358,7 @@ def _observed_and_lines(across, up, x_title, y_title) -> alt.Chart:
                 tickCount=6, format="~"
             ),
             alt.Y("y:Q", title=y_title, scale=exact_scale(up.min(), up.max())),
-            tooltip=number_tooltips("x", "y", digits=2),
+            tooltip=number_tooltips(digits=2, x=x_title, y=y_title),
         )
     )
 
@@ -336,18 +380,26 @@ def _density_panel(effect, title) -> alt.LayerChart:
     span = exact_scale(alt.expr(f"low_{effect}"), alt.expr(f"high_{effect}"))
     across = alt.X("value:Q", title=title, scale=span, axis=alt.Axis(tickCount=5))
     up = exact_scale(0, alt.expr(f"tallest_{effect}"))
-    return alt.layer(*density_layers(curves, across, up)).properties(
+    common = (
+        curves.transform_aggregate(points="count()")
+        .transform_calculate(value=f"fixed_{effect}", pooling="'complete pooling'")
+        .mark_rule(strokeWidth=2)
+        .encode(across, pooling_color(**STROKES), pooling_dash(**STROKES))
+    )
+    words = f"split(read_out_{effect}, '|')"
+    return alt.layer(*density_layers(curves, across, up), common).properties(
         width="container",
         height=220,
-        title=_read_out(f"read_out_{effect}"),
+        title=_title(f"[{words}[0], '{title}: ' + {words}[1]]"),
         description=(
             f"Density curves of the clusters' estimates of the {title}, without pooling and with "
-            "partial pooling, in the setting chosen above; the title tells the mean shrinkage."
+            "partial pooling, and a rule at the fixed effect. The control above chooses the "
+            "setting; the title tells the mean shrinkage."
         ),
     )
 
 
-def _effect_panel(reach) -> alt.LayerChart:
+def _effect_panel(reach, levels) -> alt.LayerChart:
     across = exact_scale(-reach, reach)
     effects = alt.Chart().transform_filter("datum.kind == 'effect'")
     zero = (
@@ -355,7 +407,10 @@ def _effect_panel(reach) -> alt.LayerChart:
         .mark_rule(strokeDash=[4, 4], strokeOpacity=0.6)
         .encode(alt.X("zero:Q", scale=across))
     )
-    labels = alt.Y("label:N", sort=None, title=None)
+    # The same order whatever model was shown before.
+    order = ["Intercept", *(f"ses{level}" for level in levels)]
+    order += ["school", *(f"cell {level}" for level in levels)]
+    labels = alt.Y("label:N", sort=order, title=None)
     labels = labels.axis(minExtent=70, maxExtent=70, grid=False)
     dots = interval_layers(effects, labels, across, title="random effect, 95 % interval")
     return alt.layer(zero, *dots).properties(
@@ -363,7 +418,8 @@ def _effect_panel(reach) -> alt.LayerChart:
         height=230,
         title=_read_out(),
         description=(
-            "Dots with 95 % intervals: the random effects of the school and model chosen above."
+            "Dots with 95 % intervals: the random effects of one school in one model. The controls "
+            "above choose both; the title tells the effects."
         ),
     )
 
@@ -378,22 +434,24 @@ def _mean_panel(limits) -> alt.LayerChart:
                 domain=["low", "mid", "high"]
             ),
             alt.Y("value:Q", title="achievement", scale=exact_scale(*limits)),
-            pooling_color(**STROKES),
-            tooltip=["pooling:N", "label:N", *number_tooltips("value", digits=2)],
+            pooling_color(),
+            tooltip=[
+                "pooling:N",
+                alt.Tooltip("label:N", title="ses"),
+                *number_tooltips(digits=2, value="achievement"),
+            ],
         )
     )
     return alt.layer(
-        base.mark_line(strokeWidth=2).encode(
-            strokeDash=pooling_dash(**STROKES),
-        ),
-        base.mark_point(filled=True, size=80, opacity=1).encode(shape=pooling_shape(**STROKES)),
+        base.mark_line(strokeWidth=2).encode(unlisted_dash()),
+        base.mark_point(filled=True, size=80, opacity=1).encode(shape=pooling_shape()),
     ).properties(
         width="container",
         height=230,
         title=_title("['Mean of each ses: of all schools, of the', 'own pupils, of the model']"),
         description=(
-            "Line plot over low, mid and high ses: the average school, the means of the school's "
-            "own pupils, and the model's predictions, for the school and model chosen above."
+            "Line plot over low, mid and high ses: the average school, the means of one school's "
+            "own pupils, and the model's predictions. The controls above choose school and model."
         ),
     )
 
@@ -413,16 +471,19 @@ def _counted(channel) -> alt.Color | alt.Shape:
     return channel(title=None, labelExpr=f"{labels} : ''", labelFontSize=12, columnPadding=8)
 
 
-def _one_row_per_pooling(prefix) -> alt.Chart:
-    heights = ", ".join(f"datum.{prefix}_{name.removesuffix(' pooling')}" for name in COUNTED)
-    return _repeated(alt.Chart(), len(COUNTED)).transform_calculate(
-        height=f"[{heights}][datum.part]", pooling=f"{list(COUNTED)}[datum.part]"
+def _one_row_per_pooling(prefix, names) -> alt.Chart:
+    heights = ", ".join(f"datum.{prefix}_{name.removesuffix(' pooling')}" for name in names)
+    words = ", ".join(f"'{COUNTED[name]}'" for name in names)
+    return _repeated(alt.Chart(), len(names)).transform_calculate(
+        height=f"[{heights}][datum.part]",
+        pooling=f"{names}[datum.part]",
+        counted=f"[{words}][datum.part]",
     )
 
 
 def _weight_panel() -> alt.LayerChart:
     weights = (
-        _one_row_per_pooling("weight")
+        _one_row_per_pooling("weight", list(COUNTED))
         .mark_point(filled=True, opacity=1, fillOpacity=0.9)
         .encode(
             _cluster_axis(),
@@ -431,7 +492,12 @@ def _weight_panel() -> alt.LayerChart:
             _counted(pooling_shape),
             # The mixed model's point is the smallest: the others show around it.
             size=alt.condition("datum.pooling == 'partial pooling'", alt.value(35), alt.value(110)),
-            tooltip=["group:Q", "n:Q", "pooling:N", *number_tooltips("height")],
+            tooltip=[
+                alt.Tooltip("group:Q", title="cluster"),
+                "n:Q",
+                alt.Tooltip("counted:N", title="by"),
+                *number_tooltips(height="weight"),
+            ],
         )
     )
     sizes = (
@@ -446,8 +512,8 @@ def _weight_panel() -> alt.LayerChart:
         title=_read_out(),
         description=(
             "Dot plot of the weight of each of eight clusters in the mean of its group, by "
-            "observations, by clusters and in the mixed model, for the sizes and the intraclass "
-            "correlation chosen above. The title tells the difference between the groups."
+            "observations, by clusters and in the mixed model. The sliders above choose sizes and "
+            "the intraclass correlation; the title tells the difference between the groups."
         ),
     )
 
@@ -457,9 +523,10 @@ def _mean_axis(field) -> alt.Y:
 
 
 def _group_lines() -> alt.Chart:
-    # One line per group of four clusters: lines that meet show a seam.
+    # One line per group of four clusters: lines that meet show a seam. Dashes come last, so they
+    # show on a line that they lie on.
     return (
-        _one_row_per_pooling("mean")
+        _one_row_per_pooling("mean", list(reversed(COUNTED)))
         .transform_filter("datum.group % 4 == 1")
         .transform_calculate(from_="datum.group - 0.5", to="datum.group + 3.5")
         .mark_rule(strokeWidth=2.5)
@@ -468,7 +535,12 @@ def _group_lines() -> alt.Chart:
             alt.X2("to:Q"),
             _mean_axis("height"),
             _counted(pooling_color),
-            tooltip=["treatment:N", "pooling:N", *number_tooltips("height")],
+            unlisted_dash(),
+            tooltip=[
+                "treatment:N",
+                alt.Tooltip("counted:N", title="by"),
+                *number_tooltips(height="mean"),
+            ],
         )
     )
 
@@ -482,7 +554,11 @@ def _cluster_points(field, pooling, **mark) -> alt.Chart:
             _cluster_axis(),
             _mean_axis(field),
             _counted(pooling_color),
-            tooltip=["group:Q", "n:Q", *number_tooltips("observed", "shrunken")],
+            tooltip=[
+                alt.Tooltip("group:Q", title="cluster"),
+                "n:Q",
+                *number_tooltips("observed", "shrunken"),
+            ],
         )
     )
 
@@ -494,10 +570,12 @@ def _cluster_panel() -> alt.LayerChart:
         width="container",
         height=300,
         title=_title(
-            "['Rings: observed means; dots: shrunken means;', 'lines: means of the groups']"
+            "['Rings: observed means; dots: shrunken means;', 'lines: means of the groups,', "
+            "read_out_means]"
         ),
         description=(
             "Means of eight clusters, observed and shrunken, and the mean of each group by "
-            "observations, by clusters and in the mixed model, for the settings chosen above."
+            "observations, by clusters and in the mixed model. The sliders above choose sizes and "
+            "the intraclass correlation; the title tells the mixed model's means."
         ),
     )

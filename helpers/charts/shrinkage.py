@@ -109,7 +109,9 @@ def shrinkage_paths(
     paths = alt.Chart(wide).encode(
         alt.X("no_Intercept:Q", title="intercept", scale=exact_scale(*view["Intercept"])),
         alt.Y("no_x:Q", title="slope of x", scale=exact_scale(*view["x"])),
-        tooltip=path_tooltip(),
+        tooltip=path_tooltip(
+            *number_tooltips(digits=2, no_Intercept="own intercept", no_x="own slope")
+        ),
     )
     size = alt.Size("n:Q", title="observations", scale=alt.Scale(range=[10, 140]), legend=None)
     sized = {"size": size} if size_by_n else {}
@@ -245,22 +247,22 @@ def estimator_errors(errors: pd.DataFrame) -> ChartGrid:
     return ChartGrid(*panels, columns=1)
 
 
-def path_tooltip() -> list[alt.Tooltip]:
-    """Show a cluster's number, size and both of its estimates."""
-    names = {
-        "group": "cluster",
-        "n": "observations",
-        "no_Intercept": "own intercept",
-        "partial_Intercept": "shrunken intercept",
-        "no_x": "own slope",
-        "partial_x": "shrunken slope",
-    }
+def path_tooltip(*own: alt.Tooltip) -> list[alt.Tooltip]:
+    """Show a cluster's number and size, its own estimates, and the shrunken ones."""
     return [
-        alt.Tooltip(f"{field}:Q", title=title, format=".2f")
-        if "_" in field
-        else alt.Tooltip(f"{field}:N", title=title)
-        for field, title in names.items()
+        alt.Tooltip("group:N", title="cluster"),
+        alt.Tooltip("n:N", title="observations"),
+        *own,
+        *number_tooltips(
+            digits=2, partial_Intercept="shrunken intercept", partial_x="shrunken slope"
+        ),
     ]
+
+
+def fixed_point_shape() -> alt.Shape:
+    """Shape by the column ``pooling``: among points, only the fixed effects are a diamond."""
+    shapes = alt.Scale(domain=list(POOLING_COLOURS), range=["diamond", "circle", "circle"])
+    return pooling_shape().scale(shapes)
 
 
 def end_points(paths: alt.Chart, pooling: str, *, filled: bool) -> alt.Chart:
@@ -298,11 +300,12 @@ def _fixed_point(fixed) -> alt.Chart:
     )
     return (
         alt.Chart(point)
-        .mark_point(shape="diamond", filled=True, size=170, opacity=1)
+        .mark_point(filled=True, size=170, opacity=1)
         .encode(
             x="intercept:Q",
             y="slope:Q",
-            color=pooling_color(symbolType="circle"),
+            color=pooling_color(),
+            shape=fixed_point_shape(),
             tooltip=number_tooltips("intercept", "slope", digits=2),
         )
     )

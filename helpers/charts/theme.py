@@ -32,7 +32,8 @@ POOLING_COLUMNS = {
 }
 QUIET = "#8a8a8a"
 #: Legends of lines: strokes, not points.
-STROKES = {"symbolType": "stroke", "symbolStrokeWidth": 2.5}
+# Long enough for two of the longest dashes.
+STROKES = {"symbolType": "stroke", "symbolStrokeWidth": 2.5, "symbolSize": 400}
 # Set by the book's build; its kernels inherit it.
 BUILDS_THE_BOOK = "BORROWING_STRENGTH_BUILD"
 # JupyterLab draws Vega-Lite up to this version; it would prefer HTML, which only the page can draw.
@@ -55,6 +56,15 @@ def pooling_dash(**legend) -> alt.StrokeDash:
     )
 
 
+def unlisted_dash() -> alt.StrokeDashValue:
+    """Dash by the column ``pooling``, where the legend shows points and not lines."""
+    tests = [
+        {"test": f"datum.pooling == '{name}'", "value": dash}
+        for name, dash in POOLING_DASHES.items()
+    ]
+    return alt.StrokeDashValue([1, 0], condition=tests)
+
+
 def pooling_shape(**legend) -> alt.Shape:
     """Shape by the column ``pooling``, for readers who see no colour."""
     return alt.Shape(
@@ -67,9 +77,13 @@ def exact_scale(low, high) -> alt.Scale:
     return alt.Scale(domain=[low, high], nice=False, zero=False)
 
 
-def number_tooltips(*fields: str, digits: int = 3) -> list[alt.Tooltip]:
-    """Tooltips of numbers, all with as many digits."""
-    return [alt.Tooltip(f"{field}:Q", format=f".{digits}f") for field in fields]
+def number_tooltips(*fields: str, digits: int = 3, **titled: str) -> list[alt.Tooltip]:
+    """Tooltips of numbers, all with as many digits; some fields with another title."""
+    titles = {**{field: field for field in fields}, **titled}
+    return [
+        alt.Tooltip(f"{field}:Q", title=title, format=f".{digits}f")
+        for field, title in titles.items()
+    ]
 
 
 def coefficient_title(effect: str) -> str:
