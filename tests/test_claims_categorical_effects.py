@@ -299,6 +299,12 @@ def test_schools_without_high_borrow_from_their_other_pupils(models, counts):
     assert two.loc[lacking, "se"].max() < 0.7 * sd
     cells = set(random_effects(models["model 3"])["group"].astype(str))
     assert not cells & {f"{name}:high" for name in lacking}
+    # What to notice in the explorer, of the first of them.
+    school, pupils = lacking[0], counts.sum(axis=1)
+    own = random_effects(models["model 2"]).query("group == @school").set_index("effect")["se"]
+    assert own.idxmax() == "seshigh"
+    wider = two.index[two["se"] > own["seshigh"]]
+    assert 0 < len(wider) < 0.25 * len(two) and pupils[wider].max() < pupils[school]
 
 
 def test_statsmodels_defaults_fail_on_model_3(pupils, models):

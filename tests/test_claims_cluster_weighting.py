@@ -403,10 +403,11 @@ def test_what_the_explorer_of_weights_shows(puzzle):
     less_alike = (means(0.5, 2, 10) - means(0.9, 2, 10)).abs()
     smaller = (means(0.9, 1, 10) - means(0.9, 2, 10)).abs()
     assert (less_alike > smaller).all()
-    last = {icc: at(icc, 2, 100)["weight_partial"].iloc[-1] for icc in (0.05, 0.1, 0.2)}
-    assert last[0.05] > 0.5 > last[0.1]
-    assert last[0.2] == pytest.approx(1 / 3, abs=0.03)
-    assert at(0.2, 2, 10)["weight_partial"].iloc[0] > 0.5 * 0.25
+    offered = explorers.WEIGHT_CONTROLS["intraclass_correlation"]
+    last = [at(icc, 2, 100)["weight_partial"].iloc[-1] for icc in offered]
+    assert offered[:3] == [0, 0.05, 0.1]
+    assert [weight > 0.5 for weight in last] == [True, True] + 19 * [False]
+    assert 0.45 * 0.25 < at(0.2, 2, 100)["weight_partial"].iloc[4] < 0.5 * 0.25
     for setting in itertools.product(*explorers.WEIGHT_CONTROLS.values()):
         frame = at(*setting)
         ordered = frame[frame["treatment"] == "intervention"].sort_values("n")

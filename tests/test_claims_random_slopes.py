@@ -27,6 +27,7 @@ from helpers import (
     summarize_fits,
     variance_components,
 )
+from helpers.explorers import paired_densities
 
 INTERCEPTS = "gpa ~ occasion + (1 | student)"
 SLOPES = "gpa ~ occasion + (1 + occasion | student)"
@@ -294,3 +295,23 @@ def test_most_students_whose_own_line_falls_rise_in_the_mixed_model(table):
     assert (slopes.loc[falls, "partial_pooling"] > 0).mean() > 0.8
     both = slopes["partial_pooling"] < 0
     assert both.sum() >= 1 and falls[both].all()
+
+
+def test_where_the_two_curves_part(settings):
+    """What to notice in the explorer: half the area between the two curves, by setting."""
+    curves_in = paired_densities({name: shrinkage(fit) for name, fit in settings.items()})
+    apart = {}
+    for name in settings:
+        for effect, curves in curves_in(name).groupby("effect"):
+            pair = curves.pivot(index="value", columns="kind", values="density")
+            assert pair["partial pooling"].max() > pair["no pooling"].max()
+            gap = pair.diff(axis=1).iloc[:, -1].abs()
+            apart[effect, name] = np.trapezoid(gap, gap.index) / 2
+    slopes, intercepts = (pd.Series(apart)[effect] for effect in ("occasion", "Intercept"))
+    assert (
+        slopes.idxmax() == "4 occasions" and slopes.max() > 1.5 * slopes.drop("4 occasions").max()
+    )
+    alike = ["as is", "4 occasions", "10 occasions with dropout"]
+    assert np.ptp(intercepts[alike]) < 0.03 and intercepts[alike].min() > 0.15
+    assert slopes["many occasions"] < 0.02 < 0.08 < intercepts["many occasions"] < 0.1
+    assert max(slopes["strong clusters"], intercepts["strong clusters"]) < 0.02

@@ -194,9 +194,12 @@ def test_what_to_notice_in_the_explorer():
     more_rows = shrinkage_sample(observations_per_cluster=100)
     more_variance = shrinkage_sample(sd_of_slopes=1)
     share = [frame["shrinkage_x"].iloc[0] for frame in (baseline, more_rows, more_variance)]
-    # "the two do nearly the same to the shrinkage and something else to the picture"
+    # "nearly the same to the shrinkage of the slopes and something else to the picture"
     assert share[1] == pytest.approx(share[2], abs=0.03) and share[0] > 4 * max(share[1:])
     assert more_rows["no_x"].std() < baseline["no_x"].std() < more_variance["no_x"].std()
+    # "of the intercepts too", "the intercepts give up about as much as before"
+    given_up = [f["shrinkage_Intercept"].iloc[0] for f in (baseline, more_rows, more_variance)]
+    assert given_up[1] < 0.2 * given_up[0] and given_up[2] == pytest.approx(given_up[0], abs=0.03)
     # "the slopes' scatter is chance for the most part, and most of it is taken back"
     alike = shrinkage_sample(observations_per_cluster=3, sd_of_intercepts=0.25)
     assert alike["no_x"].var() > 10 * 0.25**2 and alike["shrinkage_x"].iloc[0] > 0.8

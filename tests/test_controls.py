@@ -150,7 +150,7 @@ def test_what_a_chart_says_is_spoken(visit, address):
     set_slider(second, "cluster", 42)
     spoken = first.get_by_role("status")
     page.wait_for_function("e => e.textContent.includes('cluster 42')", arg=spoken.element_handle())
-    assert "slope: own -0.70, mixed 0.28" in spoken.text_content()
+    assert "slope: own −0.702, mixed 0.282" in spoken.text_content()
     spoken = second.get_by_role("status")
     page.wait_for_function("e => e.textContent.includes('cluster 42')", arg=spoken.element_handle())
     assert "own intercept, slope: 0.65, −0.70" in spoken.text_content()
@@ -212,9 +212,10 @@ def test_drawn_positions_are_pythons(visit, address, seed):
 
     own, mixed = pixels("no"), pixels("partial")
     now = own + share / 100 * (mixed - own)
-    paths = np.stack([own, now], axis=1)
+    has_line = (table["n"] >= 2).to_numpy()
+    paths = np.stack([own, now], axis=1)[has_line]
     assert np.abs(line_points(explorer, 0, points=2) - paths).max() <= 0.5
-    assert np.abs(line_points(explorer, 1, points=1) - own[:, np.newaxis]).max() <= 0.5
+    assert np.abs(line_points(explorer, 1, points=1) - paths[:, :1]).max() <= 0.5
     assert np.abs(positions(explorer, 2) - now).max() <= 0.5
 
 
@@ -231,12 +232,44 @@ def test_drawn_weights_are_pythons(visit, address, seed):
     _, height = frame_size(chart)
     weights = frame[["weight_complete", "weight_no", "weight_partial"]].to_numpy().ravel()
     assert np.abs(positions(chart, 0)[:, 1] - height * (1 - weights)).max() <= 0.5
-    means = frame.loc[[0, 4], ["mean_complete", "mean_no", "mean_partial"]].to_numpy().ravel()
+    means = frame.loc[[0, 4], ["mean_partial", "mean_no", "mean_complete"]].to_numpy().ravel()
     panel = explorer.locator("svg.marks").last
     # The axis follows the data, so the observed means tell where a mean stands.
     per_unit, at_zero = np.polyfit(frame["observed"], positions(panel, 1)[:, 1], 1)
     drawn = positions(panel, 0, mark="line")[:, 1]
     assert np.abs(drawn - (at_zero + per_unit * means)).max() <= 0.5
+
+
+def test_a_cluster_without_a_line_has_no_estimate_of_its_own(visit, address):
+    page = visit().open(f"{address}/chapters/shrinkage.html")
+    explorer = page.locator(".explore").last
+    explorer.get_by_role("button", name="unequal", exact=True).click()
+    explorer.get_by_role("slider", name="observations per cluster", exact=True).press("Home")
+    page.wait_for_timeout(500)
+    table = shrinkage_sample(observations_per_cluster=3, cluster_sizes="unequal")
+    single = table.index[table["n"] < 2][0]
+    for _ in range(single + 1):
+        explorer.get_by_role("slider", name="cluster", exact=True).press("ArrowRight")
+    page.wait_for_timeout(500)
+    words = explorer.locator(".layer_6_marks").text_content()
+    assert f"cluster {single + 1}, observations: {table['n'][single]}" in words
+    assert "own intercept, slope: none" in words
+    assert len(line_points(explorer, 1, points=1)) == (table["n"] >= 2).sum()
+    beyond = table[["no_Intercept", "no_x"]].sub([1, 0.5]).abs().gt(2.5).any(axis=1)
+    said = explorer.locator(".layer_7_marks").text_content()
+    assert said == f"own estimates outside the frame: {(beyond & (table['n'] >= 2)).sum()}"
+
+
+def test_effects_keep_their_order_whatever_was_shown_before(visit, address):
+    page = visit().open(f"{address}/chapters/categorical-effects.html")
+    explorer = page.locator(".explore")
+    for model in (2, 3, 1, 2):
+        explorer.get_by_role("button", name=f"model {model}").click()
+        page.wait_for_timeout(300)
+    labels = explorer.locator("svg.marks").first.locator(".role-axis-label text")
+    heights = {label.text_content(): label.bounding_box()["y"] for label in labels.all()}
+    effects = ["seslow", "sesmid", "seshigh"]
+    assert sorted(heights.keys() & set(effects), key=heights.get) == effects
 
 
 def test_presets_set_the_controls_and_controls_name_the_preset(visit, address):

@@ -190,6 +190,11 @@ def test_the_figure_for_print_is_the_default_state():
     shown = explore(line, points(), slope=[1, 2])
     html = shown.static_figure
     assert 'alt="points"' in html
+    chart = points().properties(
+        title=alt.Title(alt.expr("['read', 'out']")),
+        description="Points. The slider above moves them.",
+    )
+    assert 'alt="Points. read out"' in explore(line, chart, slope=[1, 2]).static_figure
     assert "http" not in html.replace("http://www.w3.org", "")
 
 

@@ -1,5 +1,7 @@
 """What the explorers show is what the fits and tables say."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -87,11 +89,30 @@ def test_a_path_is_the_students_grades():
     assert f"{first:.1f} in semester 0, {last:.1f} in semester 5" in frame["read_out"].iloc[0]
 
 
+def test_numbers_in_words_have_the_sign_they_mean():
+    data = create_data(n_cluster=8)
+    table = shrinkage(fit_mixed(FORMULA, data)).replace({"group": {8: 9}})
+    slopes = (table["effect"] == "x").to_numpy()
+    table.loc[slopes & (table["group"] == 1), "no_pooling"] = -1e-16
+    table.loc[slopes & (table["group"] == 2), "no_pooling"] = -0.003
+    lines = explorers.own_lines(data, table, response="y", predictor="x", cluster="cluster")
+    assert "slope: own 0.000, mixed" in lines(cluster=1)["read_out"].iloc[0]
+    assert "slope: own \N{MINUS SIGN}0.003, mixed" in lines(cluster=2)["read_out"].iloc[0]
+
+
+def test_a_singular_fit_is_named():
+    degenerate = explorers.shrinkage_sample(observations_per_cluster=3, cluster_sizes="unequal")
+    assert degenerate["sd_x"].iloc[0] < 0.01 and degenerate["singular"].eq(1).all()
+    assert explorers.shrinkage_sample()["singular"].eq(0).all()
+
+
 def test_densities_integrate_to_one():
     table = shrinkage(fit_mixed(FORMULA, create_data()))
     frame = explorers.paired_densities({"baseline": table})("baseline")
     for _, curve in frame.groupby(["effect", "kind"]):
         assert np.trapezoid(curve["density"], curve["value"]) == pytest.approx(1, abs=0.02)
+    common = table.set_index("effect")["complete_pooling"]
+    assert frame["fixed_x"].eq(common["x"].iloc[0]).all()
 
 
 def test_settings_of_other_effects_are_refused():
@@ -144,6 +165,10 @@ def test_a_lacking_level_is_absent_but_predicted(schools):
         "cell low",
         "cell mid",
     ]
+    told = frame["read_out"].iloc[0].split("|")[-1].replace("\N{MINUS SIGN}", "-")
+    said = [float(number) for number in re.findall(r"-?\d\.\d\d", told)]
+    assert told.startswith("school ") and ", cells " in told
+    assert np.allclose(said, frame.loc[frame["kind"] == "effect", "value"], atol=0.005)
 
 
 def test_no_interval_and_no_mean_leaves_its_axis(schools):
