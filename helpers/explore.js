@@ -20,15 +20,21 @@ async function unpack(states) {
   return Int16Array.from({ length: size }, (_, at) => bytes[at] | (bytes[size + at] << 8));
 }
 
-// Choosing a preset sets its controls; moving a control names the preset it now agrees with, if any.
+// Choosing a preset sets its controls. Once a control rests, the preset it now agrees with is named:
+// not before, so that the chart is repainted first.
 function linkPresets(model) {
   const presets = model.get("presets");
   const agrees = (preset) => Object.entries(preset).every(([name, at]) => model.get(name) === at);
   model.on("change:preset", () => model.set(presets[model.get("preset")]));
-  model.on("change", () => {
+  const name = () => {
     const agreeing = presets.findIndex((preset, at) => at > 0 && agrees(preset));
     model.set("preset", Math.max(agreeing, 0));
     model.save_changes();
+  };
+  let waiting;
+  model.on("change", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(name, 100);
   });
 }
 

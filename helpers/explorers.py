@@ -25,6 +25,8 @@ SHRINKAGE_CONTROLS = {
     "cluster_sizes": ["equal", "unequal"],
     "sample": {"A": 888, "B": 889, "C": 890},
 }
+#: Limits of its axes: what lies outside is counted.
+SHRINKAGE_VIEW = {"Intercept": (-1.5, 3.5), "x": (-2.0, 3.0)}
 _N_CLUSTERS = 100
 GRID_POINTS = 81
 EFFECTS = ["Intercept", "x"]
@@ -82,9 +84,10 @@ def shrinkage_sample(
     -------
     DataFrame
         One row per cluster: group, n, no_Intercept, no_x, partial_Intercept, partial_x, and, the
-        same in all rows, whether sizes are unequal, the estimates of the whole fit, and whether it
-        is singular. A cluster without a line of its own (fewer than two rows) stands where the
-        mixed model puts it.
+        same in all rows, whether sizes are unequal, how many lines of clusters lie outside
+        :data:`SHRINKAGE_VIEW`, the estimates of the whole fit, and whether it is singular. A
+        cluster without a line of its own (fewer than two rows) stands where the mixed model puts
+        it.
 
     Examples
     --------
@@ -103,7 +106,18 @@ def shrinkage_sample(
         seed=sample,
     )
     fits = fit_many("y ~ x + (x | cluster)", data, data[["y"]], effects=True)
-    return _clusters(data, fits).assign(unequal=int(unequal), **_read_outs(fits))
+    clusters = _clusters(data, fits)
+    return clusters.assign(
+        unequal=int(unequal), outside=_count_outside(clusters), **_read_outs(fits)
+    )
+
+
+def _count_outside(clusters) -> int:
+    outside = [
+        ~clusters[f"no_{effect}"].between(low, high)
+        for effect, (low, high) in SHRINKAGE_VIEW.items()
+    ]
+    return int((np.logical_or(*outside) & (clusters["n"] > 1)).sum())
 
 
 def _clusters(data, fits) -> pd.DataFrame:

@@ -6,6 +6,8 @@ is made for.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import altair as alt
 import pandas as pd
 
@@ -26,8 +28,6 @@ from helpers.charts.theme import (
 
 # Where clusters differ in size, the same size means the same number of rows in every setting.
 SIZES = alt.Scale(type="sqrt", domain=[0, 100], range=[8, 110], clamp=True)
-#: Limits of the shrinkage explorer's axes.
-FRAME = {"Intercept": (-1.5, 3.5), "x": (-2, 3)}
 #: What the three poolings count, in the words of the weights explorer.
 COUNTED = {
     "complete pooling": "observations",
@@ -36,8 +36,13 @@ COUNTED = {
 }
 
 
-def shrinkage_explorer() -> alt.LayerChart:
+def shrinkage_explorer(view: Mapping[str, tuple[float, float]]) -> alt.LayerChart:
     """Paths of all clusters, for :func:`helpers.explorers.shrinkage_sample`.
+
+    Parameters
+    ----------
+    view : mapping
+        Limits of the axes, ``{"Intercept": (low, high), "x": (low, high)}``.
 
     Returns
     -------
@@ -49,10 +54,10 @@ def shrinkage_explorer() -> alt.LayerChart:
     share = "pooling / 100"
     # Where each cluster stands on its path, at the chosen degree of pooling.
     clusters = alt.Chart().encode(
-        alt.X("at_Intercept:Q", title="intercept", scale=exact_scale(*FRAME["Intercept"])).axis(
+        alt.X("at_Intercept:Q", title="intercept", scale=exact_scale(*view["Intercept"])).axis(
             tickCount=6
         ),
-        alt.Y("at_x:Q", title="slope of x", scale=exact_scale(*FRAME["x"])),
+        alt.Y("at_x:Q", title="slope of x", scale=exact_scale(*view["x"])),
     )
     estimates = [_paths(clusters), _own(clusters), _shrunken(clusters)]
     return (
@@ -67,6 +72,8 @@ def shrinkage_explorer() -> alt.LayerChart:
         .transform_calculate(
             at_Intercept=f"lerp([datum.no_Intercept, datum.partial_Intercept], {share})",
             at_x=f"lerp([datum.no_x, datum.partial_x], {share})",
+            own_Intercept=_own_in_words("Intercept"),
+            own_x=_own_in_words("x"),
         )
         .add_params(
             alt.param(name="pooling", value=100),
@@ -215,6 +222,11 @@ def _repeated(rows, times) -> alt.Chart:
     return rows.transform_calculate(part=str(list(range(times)))).transform_flatten(["part"])
 
 
+def _own_in_words(effect) -> str:
+    # A cluster of fewer than two observations has no line of its own.
+    return f"datum.n < 2 ? 'none' : format(datum.no_{effect}, '.2f')"
+
+
 def _with_gaps(clusters, columns) -> alt.Chart:
     """Start one line through points of all clusters, interrupted after each cluster.
 
@@ -223,7 +235,6 @@ def _with_gaps(clusters, columns) -> alt.Chart:
 
     def point(effect):
         points = ", ".join(f"datum.{column}_{effect}" for column in columns)
-        # A cluster of fewer than two observations has no line of its own.
         return f"datum.n < 2 ? null : [{points}, null][datum.part]"
 
     return (
@@ -253,16 +264,12 @@ def _own(clusters) -> alt.Chart:
 
 def _shrunken(clusters) -> alt.Chart:
     size = alt.Size("n:Q", scale=SIZES, legend=None)
-    own = {
-        f"own_{effect}": f"datum.n < 2 ? 'none' : format(datum.no_{effect}, '.2f')"
-        for effect in FRAME
-    }
     tooltips = [
         alt.Tooltip("own_Intercept:N", title="own intercept"),
         alt.Tooltip("own_x:N", title="own slope"),
     ]
-    points = clusters.transform_calculate(**own).encode(
-        size=alt.condition("unequal > 0", size, alt.value(40)), tooltip=path_tooltip(*tooltips)
+    points = clusters.encode(
+        size=alt.condition("0 < unequal", size, alt.value(40)), tooltip=path_tooltip(*tooltips)
     )
     return end_points(points, "partial pooling", filled=True)
 
@@ -303,11 +310,13 @@ def _fixed_effects() -> alt.Chart:
     return (
         alt.Chart()
         .transform_filter("datum.group == 1")
-        .transform_calculate(pooling="'complete pooling'")
+        .transform_calculate(
+            common_Intercept="fixed_Intercept", common_x="fixed_x", pooling="'complete pooling'"
+        )
         .mark_point(filled=True, size=170, opacity=1)
         .encode(
-            x="fixed_Intercept:Q",
-            y="fixed_x:Q",
+            x="common_Intercept:Q",
+            y="common_x:Q",
             color=pooling_color(),
             shape=fixed_point_shape(),
         )
@@ -334,16 +343,10 @@ def _ringed_in_words() -> alt.Chart:
 
 
 def _outside_in_words() -> alt.Chart:
-    beyond = " || ".join(
-        f"datum.no_{effect} < {low} || datum.no_{effect} > {high}"
-        for effect, (low, high) in FRAME.items()
-    )
     return (
         alt.Chart()
-        .transform_calculate(beyond=f"datum.n > 1 && ({beyond}) ? 1 : 0")
-        .transform_aggregate(outside="sum(beyond)")
-        .transform_filter("datum.outside > 0")
-        .transform_calculate(words="'own estimates outside the frame: ' + datum.outside")
+        .transform_filter("datum.group == 1 && 0 < outside")
+        .transform_calculate(words="'own estimates outside the frame: ' + outside")
         .mark_text(align="left", baseline="bottom")
         .encode(x=alt.value(8), y=alt.value("height"), text="words:N")
     )
