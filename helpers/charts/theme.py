@@ -33,7 +33,7 @@ POOLING_COLUMNS = {
 QUIET = "#8a8a8a"
 #: Legends of lines: strokes, not points.
 # Long enough for two of the longest dashes.
-STROKES = {"symbolType": "stroke", "symbolStrokeWidth": 2.5, "symbolSize": 400}
+STROKES = {"symbolType": "stroke", "symbolStrokeWidth": 2.5, "symbolSize": 256}
 # Set by the book's build; its kernels inherit it.
 BUILDS_THE_BOOK = "BORROWING_STRENGTH_BUILD"
 # JupyterLab draws Vega-Lite up to this version; it would prefer HTML, which only the page can draw.
