@@ -363,13 +363,11 @@ def school_in_models(
 
 def _in_words(effects) -> str:
     cells = effects["label"].str.startswith("cell ")
-    alone = effects[~cells]
-    words = [
-        f"{label} {_number(value, 2)}"
-        for label, value in zip(alone["label"], alone["value"], strict=True)
-    ]
-    of_cells = [_number(value, 2) for value in effects.loc[cells, "value"]]
-    return ", ".join([*words, *([f"cells {', '.join(of_cells)}"] if of_cells else [])])
+    numbers = effects["value"].map(lambda value: _number(value, 2))
+    words = [*(effects["label"] + " " + numbers)[~cells]]
+    if cells.any():
+        words.append("cells " + ", ".join(numbers[cells]))
+    return ", ".join(words)
 
 
 #: Means of a cell, by pooling: all schools alike, its own pupils, the model.

@@ -407,6 +407,8 @@ def test_what_the_explorer_of_weights_shows(puzzle):
     last = [at(icc, 2, 100)["weight_partial"].iloc[-1] for icc in offered]
     assert offered[:3] == [0, 0.05, 0.1]
     assert [weight > 0.5 for weight in last] == [True, True] + 19 * [False]
+    assert last[offered.index(0.2)] == pytest.approx(1 / 3, abs=0.03)
+    assert at(0.2, 2, 10)["weight_partial"].iloc[0] > 0.5 * 0.25
     assert 0.45 * 0.25 < at(0.2, 2, 100)["weight_partial"].iloc[4] < 0.5 * 0.25
     for setting in itertools.product(*explorers.WEIGHT_CONTROLS.values()):
         frame = at(*setting)

@@ -254,6 +254,7 @@ def test_a_cluster_without_a_line_has_no_estimate_of_its_own(visit, address):
     words = explorer.locator(".layer_6_marks").text_content()
     assert f"cluster {single + 1}, observations: {table['n'][single]}" in words
     assert "own intercept, slope: none" in words
+    assert "singular fit" in explorer.locator(".role-title-text").text_content()
     assert len(line_points(explorer, 1, points=1)) == (table["n"] >= 2).sum()
     beyond = table[["no_Intercept", "no_x"]].sub([1, 0.5]).abs().gt(2.5).any(axis=1)
     said = explorer.locator(".layer_7_marks").text_content()

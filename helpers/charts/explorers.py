@@ -12,7 +12,7 @@ import altair as alt
 import pandas as pd
 
 from helpers.charts.categorical import interval_layers
-from helpers.charts.shrinkage import end_points, fixed_point_shape, path_tooltip
+from helpers.charts.shrinkage import end_points, fixed_point, path_tooltip
 from helpers.charts.slopes import all_paths, density_layers
 from helpers.charts.theme import (
     POOLING_COLOURS,
@@ -307,20 +307,14 @@ def _ellipse() -> alt.Chart:
 
 
 def _fixed_effects() -> alt.Chart:
-    return (
+    row = (
         alt.Chart()
         .transform_filter("datum.group == 1")
         .transform_calculate(
             common_Intercept="fixed_Intercept", common_x="fixed_x", pooling="'complete pooling'"
         )
-        .mark_point(filled=True, size=170, opacity=1)
-        .encode(
-            x="common_Intercept:Q",
-            y="common_x:Q",
-            color=pooling_color(),
-            shape=fixed_point_shape(),
-        )
     )
+    return fixed_point(row, "common_Intercept", "common_x")
 
 
 def _ringed_in_words() -> alt.Chart:

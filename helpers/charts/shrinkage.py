@@ -123,7 +123,7 @@ def shrinkage_paths(
         end_points(paths, "partial pooling", filled=True).encode(
             x="partial_Intercept:Q", y="partial_x:Q", **sized
         ),
-        _fixed_point(fixed),
+        _common_point(fixed),
     ]
     return alt.layer(*layers).properties(
         width="container",
@@ -259,10 +259,15 @@ def path_tooltip(*own: alt.Tooltip) -> list[alt.Tooltip]:
     ]
 
 
-def fixed_point_shape() -> alt.Shape:
-    """Shape by the column ``pooling``: among points, only the fixed effects are a diamond."""
+def fixed_point(row: alt.Chart, across: str, up: str) -> alt.Chart:
+    """Draw the fixed effects as the only diamond among points, with the legend of all points."""
     shapes = alt.Scale(domain=list(POOLING_COLOURS), range=["diamond", "circle", "circle"])
-    return pooling_shape().scale(shapes)
+    return row.mark_point(filled=True, size=170, opacity=1).encode(
+        x=f"{across}:Q",
+        y=f"{up}:Q",
+        color=pooling_color(),
+        shape=pooling_shape().scale(shapes),
+    )
 
 
 def end_points(paths: alt.Chart, pooling: str, *, filled: bool) -> alt.Chart:
@@ -290,7 +295,7 @@ def _paths_description(table, fixed, view, title) -> str:
     )
 
 
-def _fixed_point(fixed) -> alt.Chart:
+def _common_point(fixed) -> alt.Chart:
     point = pd.DataFrame(
         {
             "intercept": [fixed["Intercept"]],
@@ -298,17 +303,8 @@ def _fixed_point(fixed) -> alt.Chart:
             "pooling": ["complete pooling"],
         }
     )
-    return (
-        alt.Chart(point)
-        .mark_point(filled=True, size=170, opacity=1)
-        .encode(
-            x="intercept:Q",
-            y="slope:Q",
-            color=pooling_color(),
-            shape=fixed_point_shape(),
-            tooltip=number_tooltips("intercept", "slope", digits=2),
-        )
-    )
+    tooltips = number_tooltips("intercept", "slope", digits=2)
+    return fixed_point(alt.Chart(point), "intercept", "slope").encode(tooltip=tooltips)
 
 
 def _pooled_line_ends(coefficients, ends) -> pd.DataFrame:
