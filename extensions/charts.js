@@ -10,3 +10,13 @@
     await new Promise((drawn) => setTimeout(drawn));
   }
 })();
+
+// Charts measure their room when the window changes. It also changes once a sidebar has moved.
+let width, waiting;
+const measureAgain = () => window.dispatchEvent(new Event("resize"));
+new ResizeObserver(([{ contentRect }]) => {
+  if (contentRect.width === width) return;
+  width = contentRect.width;
+  clearTimeout(waiting);
+  waiting = setTimeout(measureAgain, 150);
+}).observe(document.querySelector("article"));

@@ -34,7 +34,7 @@ function linkPresets(model) {
   let waiting;
   model.on("change", () => {
     clearTimeout(waiting);
-    waiting = setTimeout(name, 100);
+    waiting = setTimeout(name, 250);
   });
 }
 

@@ -50,6 +50,8 @@ STATIC_WIDTH = 640
 MOST_BUTTONS = 3
 _RESERVED = {"row", "state", "states", "width", "height", "datum", "preset", "presets", "specs"}
 _LARGEST = 2**15 - 1
+# In an expression a name without "datum" is a parameter, elsewhere it is a field.
+_FIELD = r'datum(?:\.|\[\W+){0}\b|(?<!"expr": )(?<!"test": )(?<!"filter": )(?<!"calculate": )"{0}"'
 
 
 class ExploreError(ValueError):
@@ -168,8 +170,9 @@ def explore(
         ``function(**values)`` returns a data frame with the same columns and as many rows for
         every combination: one row per mark, numbers or strings, no missing values.
     chart : altair.Chart, altair.LayerChart or ChartGrid
-        Charts without data. They find the frame's columns as fields; a column that is the same in
-        all rows of a frame is also a parameter of its name.
+        Charts without data. They find the frame's columns as fields, and in ``row`` the number of
+        the row, from 0; a column that is the same in all rows of a frame is also a parameter of its
+        name.
     presets : mapping, optional
         ``{name: {control: value}}``: a list of names that set several controls at once. The
         explorer starts with the first.
@@ -490,50 +493,66 @@ def _live_spec(chart, columns, n_rows, grid) -> dict:
         for column in columns
         if not column.row_stride
     ]
-    spec = _bare_spec(chart)
+    spec = _without_placeholders(chart.to_dict())
     # What no control changes comes first: the browser then looks it up once.
     look_up = [
         {"calculate": c.expression() if c.row_stride else c.name, "as": c.name}
         for c in sorted(columns, key=lambda column: column.state_stride)
     ]
+    transforms = look_up + spec.get("transform", [])
     data = {"sequence": {"start": 0, "stop": n_rows, "as": "row"}}
-    for layer in spec.get("layer", []):
-        _repeat_rows_first(layer, data, look_up + spec.get("transform", []))
-    return _with(spec, parameters, data, _needed(look_up, spec))
+    if all("calculate" in step for step in transforms):
+        constant = {column.name for column in columns if not column.state_stride}
+        for layer in spec.get("layer", []):
+            _select_rows_first(layer, spec.get("encoding"), data, transforms, constant)
+    together = [layer for layer in spec.get("layer", []) if "data" not in layer]
+    return _with(spec, parameters, data, _needed(look_up, {**spec, "layer": together}))
 
 
-def _repeat_rows_first(layer, data, transforms) -> None:
-    """Let a layer that flattens a constant do so before looking up, not again at every change.
+def _select_rows_first(layer, shared_encoding, data, transforms, constant) -> None:
+    """Let a layer repeat and filter rows by constants before it looks up what controls change.
 
-    A control then changes the values of the repeated rows; it does not replace the rows.
+    A control then changes values: it replaces no repeated rows and looks up none that are not
+    drawn.
     """
     own = layer.get("transform", [])
-    repeated = next((at for at, step in enumerate(own, start=1) if "flatten" in step), 0)
-    if not repeated or not all("calculate" in step for step in transforms):
-        return
-    if not _needed(transforms, own[:repeated]):
+    selecting = _selecting_steps(own, transforms, constant)
+    if selecting:
+        before = _needed(transforms, own[:selecting])
+        every = _needed(transforms, [layer, {"encoding": shared_encoding}])
+        after = [step for step in every if step not in before]
         layer["data"] = data
-        layer["transform"] = own[:repeated] + _needed(transforms, layer) + own[repeated:]
+        layer["transform"] = before + own[:selecting] + after + own[selecting:]
+
+
+def _selecting_steps(own, transforms, constant) -> int:
+    """Count the first steps of a layer that select its rows by nothing but constants."""
+    selecting = 0
+    for at, step in enumerate(own, start=1):
+        if not {"calculate", "flatten", "filter"} & set(step):
+            break
+        if any(needed["as"] not in constant for needed in _needed(transforms, own[:at])):
+            break
+        if "calculate" not in step:
+            selecting = at
+    return selecting
 
 
 def _needed(transforms, spec) -> list[dict]:
     """Those of some calculations whose results a part of a chart uses, directly or indirectly."""
     needed, text = [], json.dumps(spec)
     for step in reversed(transforms):
-        # A column that is only a parameter, or not used at all, is no field.
-        if re.search(rf'(datum\.|"){step["as"]}\b', text):
+        if re.search(_FIELD.format(step["as"]), text):
             needed.insert(0, step)
             text += step["calculate"]
     return needed
 
 
-def _bare_spec(chart) -> dict:
-    """Specification without the placeholder that Altair puts where a layer has no data."""
-    spec = chart.to_dict()
-    for layer in spec.get("layer", []):
-        if layer.get("data") == {"name": "empty"}:
-            del layer["data"]
-    return spec
+def _without_placeholders(spec) -> dict:
+    """Leave out what Altair puts where a chart or layer has no data."""
+    layers = [_without_placeholders(layer) for layer in spec.get("layer", [])]
+    spec = {key: value for key, value in spec.items() if value != {"name": "empty"}}
+    return {**spec, "layer": layers} if layers else spec
 
 
 def _with(spec, parameters, data, transforms) -> dict:
@@ -590,10 +609,11 @@ def _static_figure(chart, frame, columns, signals) -> str:
         for column in columns
         if not column.row_stride
     ]
-    spec = _bare_spec(chart)
+    spec = _without_placeholders(chart.to_dict())
     for parameter in spec.get("params", []):
         parameter["value"] = signals.get(parameter["name"], parameter.get("value"))
-    spec = _with(spec, parameters, {"values": frame.to_dict("records")}, [])
+    rows = frame.assign(row=range(len(frame)))
+    spec = _with(spec, parameters, {"values": rows.to_dict("records")}, [])
     svg = vl_convert.vegalite_to_svg({**spec, "width": STATIC_WIDTH})
     image = urllib.parse.quote(svg, safe=" ='/:;,()<>")
     label = html.escape(_static_words(spec, svg), quote=True)

@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 
 from helpers import explore as explore_function
 from helpers.charts import ChartGrid
-from helpers.explore import ExploreError, compress, explore, pack
+from helpers.explore import STATIC_WIDTH, ExploreError, compress, explore, pack
 
 
 @pytest.fixture(autouse=True)
@@ -109,6 +109,61 @@ def test_rows_repeated_by_a_column_are_looked_up_first():
     filtered = repeated("[0, 1]").transform_filter("datum.y > 0")
     spec = explore(line, filtered, slope=[1, 2, 3]).chart.specs[0]
     assert all("data" not in layer for layer in spec["layer"])
+
+
+def only(condition):
+    """Layers of the rows of a condition, which belongs to all of them, and a layer of all rows."""
+    some = alt.layer(points(), points().mark_line()).transform_filter(condition)
+    return alt.layer(some, points()).properties(description="some of the points")
+
+
+@pytest.mark.parametrize("condition", ["datum.x == 1", "datum['x'] == 1", alt.datum.x == 1])
+def test_rows_are_chosen_by_constants_before_they_are_looked_up(condition):
+    spec = explore(line, only(condition), slope=[1, 2, 3]).chart.specs[0]
+    some, whole = spec["layer"]
+    assert some["data"] == spec["data"]
+    assert [step.get("as", "filter") for step in some["transform"]] == ["x", "filter", "y"]
+    assert all("data" not in layer for layer in [whole, *some["layer"]])
+
+
+def test_rows_chosen_by_what_a_control_changes_are_looked_up_first():
+    spec = explore(line, only("datum.y > 1"), slope=[1, 2, 3]).chart.specs[0]
+    assert all("data" not in layer for layer in spec["layer"])
+    assert [step["as"] for step in spec["transform"]] == ["x", "y"]
+
+
+def test_the_number_of_a_row_is_a_field_for_print_too():
+    shown = explore(line, only("datum.row == 2"), slope=[1, 2, 3])
+    some, _ = shown.chart.specs[0]["layer"]
+    assert [step.get("as", "filter") for step in some["transform"]] == ["filter", "x", "y"]
+    # The line of the last row, whose point lies in the upper right corner.
+    assert f"M{STATIC_WIDTH},0Z" in shown.static_figure
+
+
+def level(heights=1):
+    return pd.DataFrame(
+        {"x": [0, 1, 2], "tall": heights, "low": -heights, "word": f"height {heights}"}
+    )
+
+
+def test_a_column_that_is_only_a_parameter_is_not_looked_up_in_every_row():
+    chart = (
+        alt.Chart(title=alt.Title(text=alt.expr("word")))
+        .transform_filter("tall > 0")
+        .transform_calculate(lifted="tall", floor="datum.low")
+        .mark_point()
+        .encode(
+            alt.X("x:Q", scale=alt.Scale(domain=[0, alt.expr("tall")])),
+            y="lifted:Q",
+            y2="floor:Q",
+            opacity=alt.condition("tall > 1", alt.value(1), alt.value(0.5)),
+        )
+        .properties(description="points at one height")
+    )
+    spec = explore(level, chart, heights=[1, 2, 3]).chart.specs[0]
+    looked_up = [step["as"] for step in spec["transform"] if "calculate" in step]
+    assert looked_up == ["x", "low", "lifted", "floor"]
+    assert {"tall", "low", "word"} <= {parameter["name"] for parameter in spec["params"]}
 
 
 def failing(slope=1):

@@ -269,7 +269,7 @@ def _shrunken(clusters) -> alt.Chart:
         alt.Tooltip("own_x:N", title="own slope"),
     ]
     points = clusters.encode(
-        size=alt.condition("0 < unequal", size, alt.value(40)), tooltip=path_tooltip(*tooltips)
+        size=alt.condition("unequal > 0", size, alt.value(40)), tooltip=path_tooltip(*tooltips)
     )
     return end_points(points, "partial pooling", filled=True)
 
@@ -339,7 +339,7 @@ def _ringed_in_words() -> alt.Chart:
 def _outside_in_words() -> alt.Chart:
     return (
         alt.Chart()
-        .transform_filter("datum.group == 1 && 0 < outside")
+        .transform_filter("datum.group == 1 && outside > 0")
         .transform_calculate(words="'own estimates outside the frame: ' + outside")
         .mark_text(align="left", baseline="bottom")
         .encode(x=alt.value(8), y=alt.value("height"), text="words:N")
@@ -369,22 +369,23 @@ def _pooled_lines(base) -> alt.Chart:
 
 
 def _density_panel(effect, title) -> alt.LayerChart:
-    curves = (
-        alt.Chart()
-        .transform_filter(f"datum.effect == '{effect}'")
-        .transform_calculate(pooling="datum.kind")
-    )
     span = exact_scale(alt.expr(f"low_{effect}"), alt.expr(f"high_{effect}"))
     across = alt.X("value:Q", title=title, scale=span, axis=alt.Axis(tickCount=5))
     up = exact_scale(0, alt.expr(f"tallest_{effect}"))
+    curves = (
+        alt.layer(*density_layers(alt.Chart(), across, up))
+        .transform_filter(f"datum.effect == '{effect}'")
+        .transform_calculate(pooling="datum.kind")
+    )
     common = (
-        curves.transform_aggregate(points="count()")
+        alt.Chart()
+        .transform_filter("datum.row == 0")
         .transform_calculate(value=f"fixed_{effect}", pooling="'complete pooling'")
         .mark_rule(strokeWidth=2)
         .encode(across, pooling_color(**STROKES), pooling_dash(**STROKES))
     )
     words = f"split(read_out_{effect}, '|')"
-    return alt.layer(*density_layers(curves, across, up), common).properties(
+    return alt.layer(curves, common).properties(
         width="container",
         height=220,
         title=_title(f"[{words}[0], '{title}: ' + {words}[1]]"),
@@ -468,10 +469,10 @@ def _counted(channel) -> alt.Color | alt.Shape:
     return channel(title=None, labelExpr=f"{labels} : ''", labelFontSize=12, columnPadding=8)
 
 
-def _one_row_per_pooling(prefix, names) -> alt.Chart:
+def _one_row_per_pooling(clusters, prefix, names) -> alt.Chart:
     heights = ", ".join(f"datum.{prefix}_{name.removesuffix(' pooling')}" for name in names)
     words = ", ".join(f"'{COUNTED[name]}'" for name in names)
-    return _repeated(alt.Chart(), len(names)).transform_calculate(
+    return _repeated(clusters, len(names)).transform_calculate(
         height=f"[{heights}][datum.part]",
         pooling=f"{names}[datum.part]",
         counted=f"[{words}][datum.part]",
@@ -480,7 +481,7 @@ def _one_row_per_pooling(prefix, names) -> alt.Chart:
 
 def _weight_panel() -> alt.LayerChart:
     weights = (
-        _one_row_per_pooling("weight", list(COUNTED))
+        _one_row_per_pooling(alt.Chart(), "weight", list(COUNTED))
         .mark_point(filled=True, opacity=1, fillOpacity=0.9)
         .encode(
             _cluster_axis(),
@@ -522,9 +523,9 @@ def _mean_axis(field) -> alt.Y:
 def _group_lines() -> alt.Chart:
     # One line per group of four clusters: lines that meet show a seam. Dashes come last, so they
     # show on a line that they lie on.
+    first = alt.Chart().transform_filter("datum.group % 4 == 1")
     return (
-        _one_row_per_pooling("mean", list(reversed(COUNTED)))
-        .transform_filter("datum.group % 4 == 1")
+        _one_row_per_pooling(first, "mean", list(reversed(COUNTED)))
         .transform_calculate(from_="datum.group - 0.5", to="datum.group + 3.5")
         .mark_rule(strokeWidth=2.5)
         .encode(
