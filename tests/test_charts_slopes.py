@@ -1,10 +1,14 @@
 """Figures of the random-slopes chapter: marks, rows, description, bad input."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
+import vl_convert
 
 from helpers import charts, fit_mixed, gpa_setting, load_gpa, shrinkage
+from helpers.charts.slopes import all_paths
 
 FORMULA = "gpa ~ occasion + (1 + occasion | student)"
 
@@ -46,7 +50,15 @@ def test_path_panels_draw_everybody_and_the_student(gpa):
 def test_path_panels_unfold_exactly_the_occasions(gpa):
     chart = charts.student_paths(gpa[gpa["occasion"] < 4], {1: "short"}).charts[0]
     fold = chart.to_dict()["layer"][0]["transform"][0]
-    assert fold["fold"] == list("0123")
+    assert fold["fold"] == [*"0123", "gap"]
+
+
+def test_a_path_ends_where_the_next_student_begins(gpa):
+    svg = vl_convert.vegalite_to_svg(all_paths(gpa).to_dict())
+    paths = re.findall(r'mark-line[^>]*><path[^>]* d="([^"]*)"', svg)
+    pieces = [piece for path in paths for piece in path.split("M")[1:]]
+    assert len(paths) == 20 and len(pieces) == 200
+    assert {piece.count("L") for piece in pieces} == {5}
 
 
 @pytest.mark.parametrize("students", [{201: "nobody"}, {1: "rises", -1: "nobody"}, {}])

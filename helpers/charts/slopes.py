@@ -236,7 +236,7 @@ def all_paths(data: pd.DataFrame) -> alt.Chart:
         .mark_line(color=QUIET, order=False, strokeOpacity=0.16, strokeWidth=1)
         .encode(
             alt.X(
-                "occasion:Q", axis=alt.Axis(values=[int(name) for name in occasions], format="d")
+                "occasion:Q", axis=alt.Axis(values=[int(name) for name in occasions], format="~")
             ),
             alt.Y("gpa:Q", scale=alt.Scale(zero=False)),
             detail="path:N",
