@@ -12,11 +12,15 @@
 })();
 
 // Charts measure their room when the window changes. It also changes once a sidebar has moved.
-let width, waiting;
-const measureAgain = () => window.dispatchEvent(new Event("resize"));
-new ResizeObserver(([{ contentRect }]) => {
-  if (contentRect.width === width) return;
-  width = contentRect.width;
-  clearTimeout(waiting);
-  waiting = setTimeout(measureAgain, 150);
-}).observe(document.querySelector("article"));
+{
+  const article = document.querySelector("article");
+  let width = article.offsetWidth;
+  let waiting;
+  const measureAgain = () => window.dispatchEvent(new Event("resize"));
+  new ResizeObserver(() => {
+    if (article.offsetWidth === width) return;
+    width = article.offsetWidth;
+    clearTimeout(waiting);
+    waiting = setTimeout(measureAgain, 150);
+  }).observe(article);
+}

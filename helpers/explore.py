@@ -503,10 +503,14 @@ def _live_spec(chart, columns, n_rows, grid) -> dict:
     data = {"sequence": {"start": 0, "stop": n_rows, "as": "row"}}
     if all("calculate" in step for step in transforms):
         constant = {column.name for column in columns if not column.state_stride}
-        for layer in spec.get("layer", []):
+        for layer in _without_data(spec):
             _select_rows_first(layer, spec.get("encoding"), data, transforms, constant)
-    together = [layer for layer in spec.get("layer", []) if "data" not in layer]
-    return _with(spec, parameters, data, _needed(look_up, {**spec, "layer": together}))
+    together = {**spec, "layer": _without_data(spec)}
+    return _with(spec, parameters, data, _needed(look_up, together))
+
+
+def _without_data(spec) -> list[dict]:
+    return [layer for layer in spec.get("layer", []) if "data" not in layer]
 
 
 def _select_rows_first(layer, shared_encoding, data, transforms, constant) -> None:

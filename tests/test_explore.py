@@ -132,6 +132,15 @@ def test_rows_chosen_by_what_a_control_changes_are_looked_up_first():
     assert [step["as"] for step in spec["transform"]] == ["x", "y"]
 
 
+def test_layers_keep_data_of_their_own():
+    floor = alt.Chart(pd.DataFrame({"x": [0, 2], "floor": [0, 0]})).transform_filter("true")
+    both = alt.layer(floor.mark_line().encode(x="x:Q", y="floor:Q"), points())
+    explorer = explore(line, both.properties(description="above a floor"), slope=[1, 2, 3])
+    own, whole = explorer.chart.specs[0]["layer"]
+    assert own["data"]["name"] in explorer.chart.specs[0]["datasets"]
+    assert own["transform"] == [{"filter": "true"}] and "data" not in whole
+
+
 def test_the_number_of_a_row_is_a_field_for_print_too():
     shown = explore(line, only("datum.row == 2"), slope=[1, 2, 3])
     some, _ = shown.chart.specs[0]["layer"]
