@@ -140,8 +140,9 @@ FITTED = """() => [...document.querySelectorAll("svg.marks")].every((chart) => {
 })"""
 
 
-def test_charts_follow_the_width_of_the_page(visit, address):
-    page = visit(width=1280).open(f"{address}/chapters/random-slopes.html")
+@pytest.mark.parametrize("name", ["shrinkage", "random-slopes"])
+def test_charts_follow_the_width_of_the_page(visit, address, name):
+    page = visit(width=1280).open(f"{address}/chapters/{name}.html")
     for width in (390, 1280, 800, 1280):
         page.set_viewport_size({"width": width, "height": 900})
         page.wait_for_function(f"document.documentElement.scrollWidth === {width}")

@@ -310,11 +310,9 @@ def _fixed_effects() -> alt.Chart:
     row = (
         alt.Chart()
         .transform_filter("datum.group == 1")
-        .transform_calculate(
-            common_Intercept="fixed_Intercept", common_x="fixed_x", pooling="'complete pooling'"
-        )
+        .transform_calculate(pooling="'complete pooling'")
     )
-    return fixed_point(row, "common_Intercept", "common_x")
+    return fixed_point(row, "fixed_Intercept", "fixed_x")
 
 
 def _ringed_in_words() -> alt.Chart:
