@@ -1,51 +1,52 @@
 """A JupyterLab driven in the browser: what several test modules need."""
 
+import json
 import os
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 ALL_RAN = """() => [...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')]
     .every(prompt => /\\[\\d+\\]/.test(prompt.textContent))"""
 
 
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-def wait_until_answering(address, server):
+def address_of(server, runtime):
+    """Wait until JupyterLab answers; return its address, with the port that it has found free."""
+    record = Path(runtime, f"jpserver-{server.pid}.json")
     for _ in range(120):
         assert server.poll() is None, "JupyterLab stopped"
         try:
-            return urllib.request.urlopen(f"{address}/api").read()
-        except OSError:
+            address = f"http://127.0.0.1:{json.loads(record.read_text())['port']}"
+            urllib.request.urlopen(f"{address}/api").read()
+            return address
+        except (OSError, json.JSONDecodeError):
             time.sleep(0.5)
     raise TimeoutError("JupyterLab does not answer")
 
 
 @contextmanager
 def running_lab(folder, settings, python=sys.executable, **environment):
-    """Start the JupyterLab of a Python in a folder; yield its address."""
+    """Start the JupyterLab of a Python in a folder; yield its address and its runtime folder."""
     # Otherwise JupyterLab keeps only the cells in sight on the page.
     tracker = settings / "@jupyterlab" / "notebook-extension" / "tracker.jupyterlab-settings"
     tracker.parent.mkdir(parents=True)
     tracker.write_text('{"windowingMode": "none"}')
-    address = f"http://127.0.0.1:{free_port()}"
     command = [python, "-m", "jupyterlab", "--no-browser", "--allow-root"]
-    command += [f"--port={address.rpartition(':')[2]}", "--IdentityProvider.token="]
+    # Kernels on sockets: a port may be taken by another test before its kernel has opened it.
+    command += ["--KernelManager.transport=ipc", "--IdentityProvider.token="]
     # Its own workspace, or tabs of another session would be opened again.
     command += [f"--LabApp.user_settings_dir={settings}", f"--LabApp.workspaces_dir={settings}"]
     environment = {**os.environ, "JUPYTER_PREFER_ENV_PATH": "1", **environment}
-    with open(folder / "lab.log", "w") as log:
+    # The address of a socket has room for about a hundred characters.
+    runtime = TemporaryDirectory(prefix="lab-", dir="/tmp")
+    with runtime as environment["JUPYTER_RUNTIME_DIR"], open(folder / "lab.log", "w") as log:
         server = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
         try:
-            wait_until_answering(address, server)
-            yield address
+            yield address_of(server, runtime.name), Path(runtime.name)
         finally:
             server.terminate()
             server.wait(30)

@@ -59,6 +59,12 @@ A square.
 ```{code-cell} ipython3
 HTML('<figure class="vega-chart"><script type="application/json">{}</script></figure>')
 ```
+
+```{code-cell} ipython3
+import ipykernel
+HTML(f"listens over {ipykernel.get_connection_info(unpack=True)['transport']}, "
+     f"see {ipykernel.get_connection_file()}!")
+```
 """
 
 
@@ -172,6 +178,13 @@ def test_the_sound_copy_builds(sound):
     assert sound.code == 0, sound.said
     assert "1200" in (sound.site / "chapters" / "small.html").read_text(encoding="utf-8")
     assert re.search(r"chapters/small +\d+\.\d", sound.said)
+
+
+def test_kernels_take_no_ports_and_leave_nothing_behind(sound):
+    page = (sound.site / "chapters" / "small.html").read_text(encoding="utf-8")
+    transport, connection_file = re.search(r"listens over (\w+), see (.+)!", page).groups()
+    assert transport == "ipc"
+    assert not Path(connection_file).parent.exists()
 
 
 def raising_cell(book):
@@ -295,7 +308,7 @@ def test_a_fault_fails_the_build(broken_builds, plant):
     file, cause, code, said = broken_builds[plant.__name__].result()
     assert code != 0, said
     assert re.search(rf"{re.escape(file)}\b", said), said
-    assert cause in said
+    assert cause in said, said
 
 
 def test_a_warning_fails_every_build_not_only_the_first(book):

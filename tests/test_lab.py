@@ -13,19 +13,12 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
-def runtime(tmp_path_factory):
-    """Folder where the kernel says how to talk to it."""
-    return tmp_path_factory.mktemp("runtime")
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory, runtime):
-    """Start a JupyterLab in a folder with chapter 1 alone; yield its address."""
+def lab(tmp_path_factory):
+    """Start a JupyterLab in a folder with chapter 1 alone; yield its address and runtime folder."""
     folder, settings = tmp_path_factory.mktemp("lab"), tmp_path_factory.mktemp("settings")
     shutil.copy(ROOT / "chapters" / "shrinkage.md", folder)
-    surroundings = {"PYTHONPATH": str(ROOT), "JUPYTER_RUNTIME_DIR": str(runtime)}
-    with running_lab(folder, settings, **surroundings) as address:
-        yield address
+    with running_lab(folder, settings, PYTHONPATH=str(ROOT)) as address_and_runtime:
+        yield address_and_runtime
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +26,7 @@ def notebook(lab, browser):
     """Open the chapter as a notebook and run all its cells."""
     page = browser.new_page(viewport={"width": 1280, "height": 1500})
     page.set_default_timeout(60_000)
-    page.goto(f"{lab}/lab")
+    page.goto(f"{lab[0]}/lab")
     page.locator(".jp-DirListing-item", has_text="shrinkage.md").click(button="right")
     page.locator(".lm-Menu-itemLabel", has_text="Open With").hover()
     page.locator(".lm-Menu-itemLabel").get_by_text("Notebook", exact=True).click()
@@ -71,7 +64,8 @@ def explorer_values(runtime, position):
     return ast.literal_eval(answer["content"]["user_expressions"]["values"]["data"]["text/plain"])
 
 
-def test_controls_work_with_a_kernel_and_it_knows_their_values(notebook, runtime):
+def test_controls_work_with_a_kernel_and_it_knows_their_values(notebook, lab):
+    runtime = lab[1]
     explorer = notebook.locator(".explore").last
     handle = explorer.get_by_role("slider", name="observations per cluster", exact=True)
     drawn = "box => [...box.querySelectorAll('svg.marks')].map(e => e.innerHTML).join('')"
@@ -94,7 +88,7 @@ def exercise(classes, browser, tmp_path_factory):
     folder, settings = tmp_path_factory.mktemp("student"), tmp_path_factory.mktemp("settings")
     course = next(iter(classes.values()))
     shutil.unpack_archive(course.handouts / f"{course.name}.zip", folder)
-    with running_lab(folder, settings, PYTHONPATH="") as address:
+    with running_lab(folder, settings, PYTHONPATH="") as (address, _):
         page = browser.new_page(viewport={"width": 1280, "height": 1500})
         page.set_default_timeout(60_000)
         page.goto(f"{address}/lab/tree/{course.name}/e2-sleep.ipynb")

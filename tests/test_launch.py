@@ -116,8 +116,10 @@ def executed(repository, tmp_path_factory):
         if is_exercise:
             answer(notebook, ROOT / f"{name}.md")
         nbformat.write(notebook, folder / "page.ipynb")
-        command = [python, "-m", "jupyter", "execute", "--inplace", "page.ipynb"]
-        run(command, cwd=folder, env=surroundings(bare, python))
+        command = [python, "-m", "jupyter", "nbconvert", "--execute", "--to=notebook", "--inplace"]
+        # Over sockets: a port may be taken by another test before the kernel has opened it.
+        command += ["--KernelManager.transport=ipc", "--KernelManager.connection_file=kernel.json"]
+        run([*command, "page.ipynb"], cwd=folder, env=surroundings(bare, python))
         return folder
 
     with ThreadPoolExecutor(max_workers=2) as pool:
@@ -152,7 +154,7 @@ def binder(repository, tmp_path_factory):
     python = new_environment(home / "venv", "binder/requirements.txt", clone)
     variables = {"PYTHONPATH": "", **surroundings(home, python)}
     run(["binder/postBuild"], cwd=clone, env={**os.environ, **variables})
-    with running_lab(clone, settings, python, **variables) as address:
+    with running_lab(clone, settings, python, **variables) as (address, _):
         yield address
 
 
