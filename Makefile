@@ -20,10 +20,12 @@ export SOLUTIONS ?= yes
 book: $(VENV)/installed extensions/node_modules/.package-lock.json html
 
 # Every page is read anew, so no warning of an earlier build is forgotten; executed cells are cached.
-# A build that fails leaves the site of the last good one in place.
+# A build that fails or is interrupted leaves the site of the last good one in place; only a whole
+# site has an index.html. With the trap, Ctrl-C ends the build and not the shell that puts it back.
 html:
-	@rm -rf _build/previous && if [ -d _build/html ]; then mv _build/html _build/previous; fi
-	$(BIN)/jupyter-book build . --all -W -n --keep-going || \
+	@if [ -f _build/html/index.html ]; then rm -rf _build/previous && mv _build/html _build/previous; fi
+	@rm -rf _build/html
+	trap : INT; $(BIN)/jupyter-book build . --all -W -n --keep-going || \
 		{ rm -rf _build/html; mv _build/previous _build/html 2>/dev/null; exit 1; }
 	@rm -rf _build/previous
 

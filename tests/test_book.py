@@ -1,10 +1,13 @@
 """A broken book must fail: each test plants one fault in a small copy and runs the real build."""
 
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
@@ -76,14 +79,17 @@ class Book:
         self.page = folder / "chapters" / "small.md"
         self.site = folder / "_build" / "html"
 
-    def build(self, *variables):
-        """Run the build; return its exit code and everything it printed."""
+    def command(self, *variables):
+        """Put together the command of the build."""
         # Whatever the address of the real site is, the copy has none unless a test says so.
         command = ["make", "--no-print-directory", "html", f"VENV={sys.prefix}"]
         command += ["SITE_URL=", "REPOSITORY_URL=", *variables]
-        command.append(f"PYTHONPATH={self.folder}")
+        return [*command, f"PYTHONPATH={self.folder}"]
+
+    def build(self, *variables):
+        """Run the build; return its exit code and everything it printed."""
         done = subprocess.run(
-            command,
+            self.command(*variables),
             cwd=self.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -325,6 +331,26 @@ def test_a_failed_build_leaves_the_last_good_site(book):
     assert book.build()[0] != 0
     assert (book.site / "chapters" / "small.html").read_text(encoding="utf-8") == good
     assert "A sentence that stays." in good
+
+
+def wait_for(path, seconds=60):
+    """Wait until a file exists."""
+    end = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < end, f"{path} does not come"
+        time.sleep(0.05)
+
+
+def test_an_interrupted_build_leaves_the_last_good_site(book, sound):
+    shutil.copytree(sound.site, book.site)
+    book.add_cell("import time, pathlib\npathlib.Path('started').touch()\ntime.sleep(60)")
+    for _ in range(2):
+        build = subprocess.Popen(book.command(), cwd=book.folder, start_new_session=True)
+        wait_for(book.folder / "chapters" / "started")
+        os.killpg(build.pid, signal.SIGINT)
+        assert build.wait(30) != 0
+        assert (book.site / "index.html").exists()
+        (book.folder / "chapters" / "started").unlink()
 
 
 def last_run(book):

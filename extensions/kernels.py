@@ -6,8 +6,10 @@ dies before it has answered, and with it the build: a busy machine would fail it
 
 from __future__ import annotations
 
+import shutil
+import weakref
 from functools import partial
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 
 from jupyter_cache.executors.utils import single_nb_execution
 from jupyter_client import AsyncKernelManager
@@ -17,11 +19,11 @@ from traitlets import default
 
 def setup(app):
     """Connect to myst-nb, which has no option for it."""
-    cache.single_nb_execution = partial(single_nb_execution, kernel_manager_class=SocketKernels)
+    cache.single_nb_execution = partial(single_nb_execution, kernel_manager_class=SocketKernel)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
-class SocketKernels(AsyncKernelManager):
+class SocketKernel(AsyncKernelManager):
     """jupyter_client's manager of a kernel, with another default for how to reach it."""
 
     @default("transport")
@@ -30,6 +32,6 @@ class SocketKernels(AsyncKernelManager):
 
     @default("connection_file")
     def _connection_file_default(self):
-        # Kept, because the folder goes when nobody holds it.
-        self._folder = TemporaryDirectory(prefix="kernel-")
-        return f"{self._folder.name}/kernel.json"
+        folder = mkdtemp(prefix="kernel-")
+        weakref.finalize(self, shutil.rmtree, folder)
+        return f"{folder}/kernel.json"
