@@ -13,6 +13,7 @@ from helpers import (
     charts,
     create_data,
     estimation_errors,
+    explorers,
     fit_mixed,
     fit_pooled,
     random_effects,
@@ -94,16 +95,27 @@ def test_scenarios_shrink_as_told(overview, scenario, weak, strong):
     assert all(row[f"shrinkage {effect}"] > 0.5 for effect in strong)
 
 
-def test_no_cluster_with_100_observations_starts_outside(fits):
+@pytest.fixture
+def view(fits):
+    """The frame of the pictures of all six data sets."""
     base = fits["baseline"]
     sd = variance_components(base).set_index("effect")["sd"]
-    view = {
+    return {
         term: (base.fixed[term] - 4 * sd[term], base.fixed[term] + 4 * sd[term])
         for term in base.fixed.index
     }
+
+
+def test_no_cluster_with_100_observations_starts_outside(fits, view):
     outside = {name: charts.count_outside(shrinkage(fit), view) for name, fit in fits.items()}
     assert outside["100 observations per cluster"] == 0
     assert max(outside, key=outside.get) == "more cluster variance"
+
+
+def test_the_explorer_has_a_wider_frame(view):
+    for effect, (lower, upper) in view.items():
+        explorer_lower, explorer_upper = explorers.SHRINKAGE_VIEW[effect]
+        assert explorer_lower < lower < upper < explorer_upper
 
 
 def test_normal_tails():
