@@ -42,11 +42,14 @@ def running_lab(folder, settings, python=sys.executable, **environment):
     command += [f"--LabApp.user_settings_dir={settings}", f"--LabApp.workspaces_dir={settings}"]
     environment = {**os.environ, "JUPYTER_PREFER_ENV_PATH": "1", **environment}
     # The address of a socket has room for about a hundred characters.
-    runtime = TemporaryDirectory(prefix="lab-", dir="/tmp")
-    with runtime as environment["JUPYTER_RUNTIME_DIR"], open(folder / "lab.log", "w") as log:
+    with (
+        TemporaryDirectory(prefix="lab-", dir="/tmp") as runtime,
+        open(folder / "lab.log", "w") as log,
+    ):
+        environment["JUPYTER_RUNTIME_DIR"] = runtime
         server = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
         try:
-            yield address_of(server, runtime.name), Path(runtime.name)
+            yield address_of(server, runtime), Path(runtime)
         finally:
             server.terminate()
             server.wait(30)

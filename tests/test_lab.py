@@ -24,9 +24,10 @@ def lab(tmp_path_factory):
 @pytest.fixture(scope="module")
 def notebook(lab, browser):
     """Open the chapter as a notebook and run all its cells."""
+    address, _ = lab
     page = browser.new_page(viewport={"width": 1280, "height": 1500})
     page.set_default_timeout(60_000)
-    page.goto(f"{lab[0]}/lab")
+    page.goto(f"{address}/lab")
     page.locator(".jp-DirListing-item", has_text="shrinkage.md").click(button="right")
     page.locator(".lm-Menu-itemLabel", has_text="Open With").hover()
     page.locator(".lm-Menu-itemLabel").get_by_text("Notebook", exact=True).click()
@@ -65,7 +66,7 @@ def explorer_values(runtime, position):
 
 
 def test_controls_work_with_a_kernel_and_it_knows_their_values(notebook, lab):
-    runtime = lab[1]
+    _, runtime = lab
     explorer = notebook.locator(".explore").last
     handle = explorer.get_by_role("slider", name="observations per cluster", exact=True)
     drawn = "box => [...box.querySelectorAll('svg.marks')].map(e => e.innerHTML).join('')"
