@@ -1,20 +1,29 @@
 """Shrinkage in mixed-effects models: data, fits, tables and figures of the course."""
 
-from helpers.datasets import data_note, load_gpa, load_pupils, load_sleepstudy
-from helpers.design import DataError
-from helpers.explore import ExploreError, explore
-from helpers.fit import ConvergenceError, fit_by_cluster, fit_many, fit_mixed, fit_pooled
-from helpers.formula import FormulaError
-from helpers.prose import glue_numbers
-from helpers.r_random import RRandom
-from helpers.simulate import (
+from helpers.controls import ExploreError, explore, explorers
+from helpers.data import (
     GPA_SETTINGS,
     SCENARIOS,
+    RRandom,
     create_data,
+    data_note,
     gpa_setting,
+    load_gpa,
+    load_pupils,
+    load_sleepstudy,
     treatment_clusters,
     true_coefficients,
 )
+from helpers.models import (
+    ConvergenceError,
+    DataError,
+    FormulaError,
+    fit_by_cluster,
+    fit_many,
+    fit_mixed,
+    fit_pooled,
+)
+from helpers.prose import glue_numbers
 from helpers.studies import pooling_study, treatment_study
 from helpers.tables import (
     cluster_means,
@@ -52,6 +61,7 @@ __all__ = [
     "data_note",
     "estimation_errors",
     "explore",
+    "explorers",
     "fit_by_cluster",
     "fit_many",
     "fit_mixed",

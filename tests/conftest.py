@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from filelock import FileLock
 
-from helpers.fit import fit_mixed
-from helpers.simulate import create_data, treatment_clusters
+from helpers.data.simulate import create_data, treatment_clusters
+from helpers.models.fits import fit_mixed
 from tests.browsing import SITE, Visit, chromium, served
 
 ROOT = Path(__file__).parents[1]

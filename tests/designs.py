@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from helpers.likelihood import Block
+from helpers.models.likelihood import Block
 
 BLOCKS = {
     "intercept": [Block(1)],

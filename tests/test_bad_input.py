@@ -30,7 +30,7 @@ from helpers import (
     true_coefficients,
     variance_components,
 )
-from helpers.simulate import gpa_setting, treatment_clusters
+from helpers.data.simulate import gpa_setting, treatment_clusters
 
 SLOPES = "y ~ x + (x | cluster)"
 INTERCEPTS = "y ~ x + (1 | cluster)"

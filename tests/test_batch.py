@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.batch import BatchFits, fit_block, fit_blocks
-from helpers.design import DataError
-from helpers.fit import fit_many, fit_mixed
-from helpers.formula import FormulaError
-from helpers.likelihood import Block, Design
-from helpers.r_random import RRandom
-from helpers.simulate import create_data
+from helpers.data.r_random import RRandom
+from helpers.data.simulate import create_data
+from helpers.models.batch import BatchFits, fit_block, fit_blocks
+from helpers.models.design import DataError
+from helpers.models.fits import fit_many, fit_mixed
+from helpers.models.formula import FormulaError
+from helpers.models.likelihood import Block, Design
 from helpers.tables import random_effects, shrinkage
 
 REFERENCE = json.loads(
@@ -286,7 +286,9 @@ def test_blocks_are_drawn_when_they_are_needed(monkeypatch):
 
     progress = []
     design = intercepts_design()
-    monkeypatch.setattr("helpers.batch.tqdm.update", lambda bar, count: progress.append(len(drawn)))
+    monkeypatch.setattr(
+        "helpers.models.batch.tqdm.update", lambda bar, count: progress.append(len(drawn))
+    )
     fit_blocks(design, blocks(), n_workers=2)
     assert progress[0] <= 6 and progress[-1] == 20
 
@@ -355,7 +357,7 @@ def test_the_left_side_is_only_a_name():
 
 def test_a_fit_without_an_optimum_is_reported(monkeypatch):
     monkeypatch.setattr(
-        "helpers.batch.is_optimum", lambda design, factor, profile: np.arange(30) != 4
+        "helpers.models.batch.is_optimum", lambda design, factor, profile: np.arange(30) != 4
     )
     with pytest.warns(RuntimeWarning, match="1 of 30 data sets .* number 4"):
         fits = fit_block(intercepts_design(), noise_block(1))

@@ -44,7 +44,7 @@ kernelspec:
 from IPython.display import HTML
 from myst_nb import glue
 
-from helpers.datasets import load_gpa
+from helpers.data.datasets import load_gpa
 
 gpa = load_gpa()
 glue("rows", len(gpa))

@@ -25,7 +25,7 @@ from helpers import (
     random_covariance,
     random_effects,
 )
-from helpers.datasets import DATA_FOLDER, DataFileError
+from helpers.data.datasets import DATA_FOLDER, DataFileError
 
 ROOT = Path(__file__).resolve().parents[1]
 APPENDIX = ROOT / "chapters" / "appendix"

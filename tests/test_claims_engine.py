@@ -8,9 +8,9 @@ import pytest
 from scipy import optimize
 
 from helpers import create_data, fit_many, true_coefficients
-from helpers.datasets import load_speed
-from helpers.likelihood import Block, Design
-from helpers.reml import ProfiledModel
+from helpers.data.datasets import load_speed
+from helpers.models.likelihood import Block, Design
+from helpers.models.reml import ProfiledModel
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -27,7 +27,7 @@ from helpers import (
     summarize_fits,
     variance_components,
 )
-from helpers.explorers import paired_densities
+from helpers.controls.explorers import paired_densities
 
 INTERCEPTS = "gpa ~ occasion + (1 | student)"
 SLOPES = "gpa ~ occasion + (1 + occasion | student)"

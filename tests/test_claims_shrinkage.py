@@ -200,7 +200,7 @@ def test_other_data_want_other_optimisers():
 
 
 def test_what_to_notice_in_the_explorer():
-    from helpers.explorers import shrinkage_sample
+    from helpers.controls.explorers import shrinkage_sample
 
     baseline = shrinkage_sample()
     more_rows = shrinkage_sample(observations_per_cluster=100)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from helpers import cluster_means, fit_mixed, treatment_clusters
-from helpers.explorers import (
+from helpers.controls.explorers import (
     SHRINKAGE_CONTROLS,
     WEIGHT_CONTROLS,
     shrinkage_sample,

@@ -8,8 +8,8 @@ import pandas as pd
 import pooch
 import pytest
 
-from helpers import datasets
-from helpers.datasets import DataFileError, data_note, load_gpa, load_pupils, load_sleepstudy
+from helpers.data import datasets
+from helpers.data.datasets import DataFileError, data_note, load_gpa, load_pupils, load_sleepstudy
 from tests.browsing import served
 
 # Written by R 4.2 from a rule, not from records: a tibble of 1,000 rows with

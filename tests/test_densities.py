@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from helpers.densities import density_grid, estimate_densities
+from helpers.tables.densities import density_grid, estimate_densities
 
 
 @pytest.fixture

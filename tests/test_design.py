@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers.design import (
+from helpers.models.design import (
     DataError,
     check_columns,
     fixed_design,
@@ -13,8 +13,8 @@ from helpers.design import (
     random_design,
     without_unused_levels,
 )
-from helpers.formula import parse
-from helpers.likelihood import Block
+from helpers.models.formula import parse
+from helpers.models.likelihood import Block
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 
 from helpers import explore as explore_function
 from helpers.charts import ChartGrid
-from helpers.explore import STATIC_WIDTH, ExploreError, compress, explore, pack
+from helpers.controls.explore import STATIC_WIDTH, ExploreError, compress, explore, pack
 
 
 @pytest.fixture(autouse=True)

@@ -15,10 +15,10 @@ import pytest
 import statsmodels.formula.api as smf
 from statsmodels.tools.sm_exceptions import ConvergenceWarning, SingularMatrixWarning
 
-import helpers.fit
-from helpers.fit import ConvergenceError, fit_by_cluster, fit_mixed, fit_pooled
-from helpers.reml import ProfiledModel
-from helpers.simulate import SCENARIOS, create_data
+import helpers.models.fits
+from helpers.data.simulate import SCENARIOS, create_data
+from helpers.models.fits import ConvergenceError, fit_by_cluster, fit_mixed, fit_pooled
+from helpers.models.reml import ProfiledModel
 from helpers.tables import (
     fixed_effects,
     random_effect_correlations,
@@ -162,13 +162,13 @@ def test_fit_warns_of_nothing(data_of):
 
 def statsmodels_stops_early(monkeypatch):
     """Let statsmodels come back with a criterion .01 above the optimum."""
-    polish = helpers.fit._polish
+    polish = helpers.models.fits._polish
 
     class Stopped:
         def __init__(self, results):
             self.llf = results.llf - 0.005
 
-    monkeypatch.setattr(helpers.fit, "_polish", lambda *a, **k: Stopped(polish(*a, **k)))
+    monkeypatch.setattr(helpers.models.fits, "_polish", lambda *a, **k: Stopped(polish(*a, **k)))
 
 
 def solver_stops_early(monkeypatch, *, always):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from helpers.formula import FormulaError, column_names, parse
+from helpers.models.formula import FormulaError, column_names, parse
 
 
 @pytest.mark.parametrize(

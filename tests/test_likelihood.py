@@ -6,7 +6,7 @@ That the criterion is the normal density is shown in tests/test_reml.py.
 import numpy as np
 import pytest
 
-from helpers.likelihood import Block, Design
+from helpers.models.likelihood import Block, Design
 from tests.designs import both_criteria, every_design, unbalanced
 
 
@@ -90,7 +90,7 @@ def test_many_data_sets_are_each_one_alone(blocks, monkeypatch):
     factor = design.factor(theta)
     together = design.evaluate(factor, responses, hessian=True)
     # A chunk of two data sets, then one data set at a time.
-    monkeypatch.setattr("helpers.likelihood.CHUNK", 2 * design.n_clusters)
+    monkeypatch.setattr("helpers.models.likelihood.CHUNK", 2 * design.n_clusters)
     in_chunks = design.evaluate(factor, responses, hessian=True)
     for number in range(5):
         alone = design.evaluate(factor[:, :, [number]], responses.take([number]), hessian=True)

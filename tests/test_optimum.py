@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from helpers.likelihood import Block, Design
-from helpers.optimum import is_optimum, is_singular, newton, search, snap, solve, theta_of
+from helpers.models.likelihood import Block, Design
+from helpers.models.optimum import is_optimum, is_singular, newton, search, snap, solve, theta_of
 from tests.designs import every_design, unbalanced
 
 sizes_of_effects = pytest.mark.parametrize("effect_sd", [0, 0.3, 1, 5])
@@ -55,7 +55,7 @@ def test_newton_and_the_search_agree(blocks, effect_sd):
 def test_what_newton_leaves_is_searched_for(monkeypatch):
     design, responses = simulate([Block(2)], 0.3, 20)
     expected = solve(design, responses)[1].criterion
-    monkeypatch.setattr("helpers.optimum.MOST_EVALUATIONS", 2)
+    monkeypatch.setattr("helpers.models.optimum.MOST_EVALUATIONS", 2)
     assert newton(design, responses)[1].size == 20
     criterion = solve(design, responses)[1].criterion
     np.testing.assert_allclose(criterion, expected, atol=1e-7)

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers.datasets import load_gpa, load_pupils
-from helpers.fit import fit_mixed, fit_pooled
-from helpers.simulate import SCENARIOS, create_data, treatment_clusters
+from helpers.data.datasets import load_gpa, load_pupils
+from helpers.data.simulate import SCENARIOS, create_data, treatment_clusters
+from helpers.models.fits import fit_mixed, fit_pooled
 from helpers.tables import (
     coefficients,
     compare_models,

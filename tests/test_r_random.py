@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import ndtri
 
-from helpers.r_random import RRandom, check_integer, check_number
+from helpers.data.r_random import RRandom, check_integer, check_number
 
 REFERENCE = json.loads(
     (Path(__file__).parent / "reference" / "r_random.json").read_text(encoding="utf-8")

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy import linalg, optimize
 from scipy.stats import multivariate_normal
 
-from helpers.likelihood import Block
-from helpers.reml import ProfiledModel, kenward_roger
+from helpers.models.likelihood import Block
+from helpers.models.reml import ProfiledModel, kenward_roger
 from tests.designs import BLOCKS, both_criteria, every_design, unbalanced
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from helpers.simulate import (
+from helpers.data.simulate import (
     GPA_SETTINGS,
     SCENARIOS,
     create_data,

@@ -13,10 +13,11 @@ from helpers import (
     fit_mixed,
     fit_pooled,
     pooling_study,
-    studies,
     treatment_study,
     true_coefficients,
 )
+from helpers.studies import pooling
+from helpers.studies import treatment as treatment_module
 
 SIZES = [2, 10, 10, 10, 2, 10, 10, 10]
 ICCS = [0, 0.05, 0.1, 0.3, 0.5, 0.7, 0.9]
@@ -101,8 +102,8 @@ def test_one_data_set_of_the_study_is_a_fit(monkeypatch):
         kept.append((design, responses))
         return responses
 
-    original = studies._treatment_responses
-    monkeypatch.setattr(studies, "_treatment_responses", keep)
+    original = treatment_module._treatment_responses
+    monkeypatch.setattr(treatment_module, "_treatment_responses", keep)
     study = treatment_study(SIZES, [0.5], n_datasets=2).set_index("method")
     design, responses = kept[0]
     tables = [design.assign(y=responses[:, number]) for number in range(2)]
@@ -171,7 +172,7 @@ def test_one_data_set_of_the_study_is_three_fits():
     data = create_data(n_cluster=12)
     matrix = np.column_stack([np.ones(len(data)), data["x"]])
     clusters = data["cluster"].to_numpy() - 1
-    estimates = studies._three_estimates(data, matrix, clusters, data[["y"]].to_numpy())[:, 0]
+    estimates = pooling._three_estimates(data, matrix, clusters, data[["y"]].to_numpy())[:, 0]
     fit = fit_mixed("y ~ x + (x | cluster)", data)
     separate = fit_by_cluster("y ~ x", data, "cluster")[["Intercept", "x"]]
     expected = [

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.design import DataError
-from helpers.fit import fit_by_cluster, fit_mixed, fit_pooled
-from helpers.simulate import create_data, treatment_clusters
+from helpers.data.simulate import create_data, treatment_clusters
+from helpers.models.design import DataError
+from helpers.models.fits import fit_by_cluster, fit_mixed, fit_pooled
 from helpers.tables import (
     cluster_weights,
     coefficients,

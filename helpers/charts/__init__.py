@@ -6,7 +6,7 @@ from helpers.charts.categorical import (
     level_profiles,
     matrix_heatmaps,
 )
-from helpers.charts.explorers import (
+from helpers.charts.explorer_charts import (
     density_explorer,
     line_explorer,
     school_explorer,

@@ -17,7 +17,7 @@ from helpers.charts.theme import (
     pooling_color,
     pooling_dash,
 )
-from helpers.densities import ESTIMATES, density_grid, estimate_densities
+from helpers.tables.densities import ESTIMATES, density_grid, estimate_densities
 
 GRID_POINTS = 121
 

@@ -16,8 +16,8 @@ import mixedlm_rs
 import numpy as np
 import statsmodels.formula.api as smf
 
-from helpers.fit import fit_many, fit_mixed
-from helpers.formula import parse
+from helpers.models.fits import fit_many, fit_mixed
+from helpers.models.formula import parse
 
 
 def with_fit_many(formula, data, responses):

@@ -9,9 +9,9 @@ import warnings
 import pytest
 import statsmodels.formula.api as smf
 
-from helpers.fit import fit_mixed
-from helpers.reml import ProfiledModel
-from helpers.simulate import create_data
+from helpers.data.simulate import create_data
+from helpers.models.fits import fit_mixed
+from helpers.models.reml import ProfiledModel
 
 FORMULA = "y ~ x + (x | cluster)"
 DATA = create_data()

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers.simulate import create_data, treatment_clusters
+from helpers.data.simulate import create_data, treatment_clusters
 from tests.benchmarks import peers
 
 RESULTS = Path(__file__).parents[2] / "data" / "how-fast.json"

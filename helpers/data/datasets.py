@@ -18,7 +18,7 @@ import pooch
 
 __all__ = ["DataFileError", "data_note", "load_gpa", "load_pupils", "load_sleepstudy"]
 
-DATA_FOLDER = Path(__file__).parents[1] / "data"
+DATA_FOLDER = Path(__file__).parents[2] / "data"
 FOLDER_VARIABLE = "COURSE_DATA_DIR"
 
 # One commit each: a branch could move, and the pinned hash would then fail for every reader.

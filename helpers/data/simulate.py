@@ -1,6 +1,6 @@
 """Simulated clustered data: the sources' own data sets, row for row, and variations on them.
 
-Random numbers are R's (:mod:`helpers.r_random`), drawn in the order in which the sources draw
+Random numbers are R's (:mod:`helpers.data.r_random`), drawn in the order in which the sources draw
 them, so a seed means here what it means there.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from helpers.r_random import RRandom, check_integer, check_number
+from helpers.data.r_random import RRandom, check_integer, check_number
 
 #: Arguments of :func:`create_data` for the six scenarios of Clark (2019).
 SCENARIOS = {

@@ -1,9 +1,9 @@
 """Thousands of data sets of one design, fitted together.
 
 A simulation study fits the same design again and again: predictors and clusters stay, the response
-changes. The design is reduced once (:mod:`helpers.likelihood`), then Newton's method runs on all
-responses side by side (:mod:`helpers.optimum`). :func:`fit_blocks` spreads blocks of responses over
-the cores of a machine or over a Dask cluster.
+changes. The design is reduced once (:mod:`helpers.models.likelihood`), then Newton's method runs on
+all responses side by side (:mod:`helpers.models.optimum`). :func:`fit_blocks` spreads blocks of
+responses over the cores of a machine or over a Dask cluster.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 from tqdm import tqdm
 
-from helpers.likelihood import Design
-from helpers.optimum import is_optimum, is_singular, solve, theta_of
+from helpers.models.likelihood import Design
+from helpers.models.optimum import is_optimum, is_singular, solve, theta_of
 
 #: Data sets that are worked on together: more of them use more memory, not less time.
 BLOCK_SIZE = 2000
@@ -101,7 +101,7 @@ def fit_block(design: Design, responses, *, effects=False) -> BatchFits:
 
     Examples
     --------
-    >>> from helpers.likelihood import Block
+    >>> from helpers.models.likelihood import Block
     >>> clusters, ones = np.repeat(np.arange(8), 5), np.ones((40, 1))
     >>> stream = np.random.default_rng(1)
     >>> responses = stream.normal(size=(8, 1000))[clusters] + stream.normal(size=(40, 1000))
@@ -223,7 +223,7 @@ def fit_blocks(
 
     Examples
     --------
-    >>> from helpers.likelihood import Block
+    >>> from helpers.models.likelihood import Block
     >>> ones = np.ones((40, 1))
     >>> design = Design(ones, ones, np.repeat(np.arange(8), 5), [Block(1)])
     >>> def blocks():

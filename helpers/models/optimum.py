@@ -4,7 +4,7 @@ Where a variance is zero the criterion's derivative by the covariance *factor* v
 not more variance would help. The derivative D by the covariance itself tells: at an optimum
 v'Dv >= 0 in every direction v that has no variance.
 
-Factors have shape (q, q, n_datasets), as in :mod:`helpers.likelihood`.
+Factors have shape (q, q, n_datasets), as in :mod:`helpers.models.likelihood`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import optimize
 
-from helpers.likelihood import Design, Profile, Responses
+from helpers.models.likelihood import Design, Profile, Responses
 
 GRADIENT_TOLERANCE = 1e-4
 SINGULAR_TOLERANCE = 1e-4
@@ -40,7 +40,7 @@ def solve(design: Design, responses: Responses) -> tuple[np.ndarray, Profile]:
 
     Examples
     --------
-    >>> from helpers.likelihood import Block
+    >>> from helpers.models.likelihood import Block
     >>> clusters, ones = np.repeat([0, 1, 2], 4), np.ones((12, 1))
     >>> design = Design(ones, ones, clusters, [Block(1)])
     >>> response = np.array([1.0, 2, 1, 2, 4, 5, 4, 5, 7, 8, 7, 8])

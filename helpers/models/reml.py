@@ -1,7 +1,7 @@
 """The mixed model of one data set: its optimum, and Kenward & Roger's correction.
 
-The arithmetic of the likelihood is :mod:`helpers.likelihood`'s, its minimum is found by
-:mod:`helpers.optimum`; here a single data set gets everything a fitted model is asked for.
+The arithmetic of the likelihood is :mod:`helpers.models.likelihood`'s, its minimum is found by
+:mod:`helpers.models.optimum`; here a single data set gets everything a fitted model is asked for.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from helpers.likelihood import Design
-from helpers.optimum import is_optimum, is_singular, search, solve, theta_of
+from helpers.models.likelihood import Design
+from helpers.models.optimum import is_optimum, is_singular, search, solve, theta_of
 
 
 @dataclass(frozen=True)
@@ -95,11 +95,11 @@ class ProfiledModel:
     Raises
     ------
     ValueError
-        As :class:`helpers.likelihood.Design`, or if the response has another length.
+        As :class:`helpers.models.likelihood.Design`, or if the response has another length.
 
     Examples
     --------
-    >>> from helpers.likelihood import Block
+    >>> from helpers.models.likelihood import Block
     >>> clusters = np.repeat([0, 1, 2], 4)
     >>> response = np.array([1.0, 2, 1, 2, 4, 5, 4, 5, 7, 8, 7, 8])
     >>> ones = np.ones((12, 1))
@@ -218,7 +218,7 @@ def kenward_roger(solution, fixed_design, random_design, clusters, blocks) -> Sm
 
     Examples
     --------
-    >>> from helpers.likelihood import Block
+    >>> from helpers.models.likelihood import Block
     >>> clusters, ones = np.repeat([0, 1, 2], 4), np.ones((12, 1))
     >>> response = np.array([1.0, 2, 1, 2, 4, 5, 4, 5, 7, 8, 7, 8])
     >>> solution = ProfiledModel(response, ones, ones, clusters, [Block(1)]).solve()

@@ -1,7 +1,7 @@
-"""Charts of the explorers: without rows, which :func:`helpers.explore.explore` brings.
+"""Charts of the explorers: without rows, which :func:`helpers.controls.explore.explore` brings.
 
-Fields and parameters are the columns of the function of :mod:`helpers.explorers` that each chart
-is made for.
+Fields and parameters are the columns of the function of :mod:`helpers.controls.explorers`
+that each chart is made for.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ COUNTED = {
 
 
 def shrinkage_explorer(view: Mapping[str, tuple[float, float]]) -> alt.LayerChart:
-    """Paths of all clusters, for :func:`helpers.explorers.shrinkage_sample`.
+    """Paths of all clusters, for :func:`helpers.controls.explorers.shrinkage_sample`.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def shrinkage_explorer(view: Mapping[str, tuple[float, float]]) -> alt.LayerChar
 
 
 def line_explorer(data: pd.DataFrame, *, predictor: str, response: str) -> alt.LayerChart:
-    """One cluster's observations and three lines, for :func:`helpers.explorers.own_lines`.
+    """One cluster's observations and three lines: the chart of ``own_lines``.
 
     Parameters
     ----------
@@ -132,7 +132,8 @@ def student_explorer(data: pd.DataFrame, *, lines: bool) -> alt.LayerChart:
         student, occasion, gpa: one row per student and occasion.
     lines : bool
         Whether the function brings the three lines too
-        (:func:`helpers.explorers.own_lines`; without, :func:`helpers.explorers.own_path`).
+        (:func:`helpers.controls.explorers.own_lines`), or the cluster's path alone
+        (:func:`helpers.controls.explorers.own_path`).
 
     Returns
     -------
@@ -156,7 +157,7 @@ def student_explorer(data: pd.DataFrame, *, lines: bool) -> alt.LayerChart:
 
 
 def density_explorer(effects: dict[str, str]) -> ChartGrid:
-    """Densities of separate and mixed estimates, for :func:`helpers.explorers.paired_densities`.
+    """Densities of separate and mixed estimates: the chart of ``paired_densities``.
 
     Parameters
     ----------
@@ -171,7 +172,7 @@ def density_explorer(effects: dict[str, str]) -> ChartGrid:
 
 
 def school_explorer(data: pd.DataFrame) -> ChartGrid:
-    """One school's effects and means, for :func:`helpers.explorers.school_in_models`.
+    """One school's effects and means, for :func:`helpers.controls.explorers.school_in_models`.
 
     Parameters
     ----------
@@ -190,7 +191,7 @@ def school_explorer(data: pd.DataFrame) -> ChartGrid:
 
 
 def weight_explorer() -> ChartGrid:
-    """Weights and means of clusters, for :func:`helpers.explorers.weights_at`.
+    """Weights and means of clusters, for :func:`helpers.controls.explorers.weights_at`.
 
     Returns
     -------

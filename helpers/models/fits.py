@@ -1,7 +1,7 @@
 """Fit mixed, pooled and separate models, and refuse to be silently wrong.
 
-statsmodels' ``MixedLM`` is the model you learn; :mod:`helpers.reml` maximises the same likelihood
-by another route. :func:`fit_mixed` runs both and compares.
+statsmodels' ``MixedLM`` is the model you learn; :mod:`helpers.models.reml` maximises the same
+likelihood by another route. :func:`fit_mixed` runs both and compares.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import statsmodels.formula.api as smf
 from statsmodels.regression.mixed_linear_model import MixedLMParams
 from statsmodels.tools.sm_exceptions import ConvergenceWarning, SingularMatrixWarning
 
-from helpers.batch import BLOCK_SIZE, PERFECT_FIT, BatchFits, fit_blocks
-from helpers.design import (
+from helpers.models.batch import BLOCK_SIZE, PERFECT_FIT, BatchFits, fit_blocks
+from helpers.models.design import (
     DataError,
     FixedDesign,
     RandomDesign,
@@ -26,9 +26,9 @@ from helpers.design import (
     random_design,
     without_unused_levels,
 )
-from helpers.formula import Formula, FormulaError, parse
-from helpers.likelihood import Design
-from helpers.reml import ProfiledModel, Solution
+from helpers.models.formula import Formula, FormulaError, parse
+from helpers.models.likelihood import Design
+from helpers.models.reml import ProfiledModel, Solution
 
 AGREEMENT = 1e-4
 # statsmodels inverts the covariance matrix of the random effects, so it starts inside a boundary.
@@ -166,7 +166,7 @@ class MixedFit(FittedModel):
 
         Examples
         --------
-        >>> from helpers.simulate import create_data
+        >>> from helpers.data.simulate import create_data
         >>> fit = fit_mixed("y ~ x + (x | cluster)", create_data())
         >>> new = pd.DataFrame({"x": [0.0, 0.0], "cluster": [1, 101]})
         >>> bool(fit.predict(new)[1] == fit.fixed["Intercept"])
@@ -195,7 +195,7 @@ class MixedFit(FittedModel):
 
         Examples
         --------
-        >>> from helpers.simulate import create_data
+        >>> from helpers.data.simulate import create_data
         >>> fit = fit_mixed("y ~ x + (x | cluster)", create_data())
         >>> print(round(fit.residuals().min(), 4))
         -2.9392
@@ -210,7 +210,7 @@ def fit_mixed(formula: str, data: pd.DataFrame, reml: bool = True) -> MixedFit:
     Parameters
     ----------
     formula : str
-        In lme4's language: ``"y ~ x + (x | cluster)"``. See :func:`helpers.formula.parse`.
+        In lme4's language: ``"y ~ x + (x | cluster)"``. See :func:`helpers.models.formula.parse`.
     data : DataFrame
         One row per observation, no missing values in the columns used.
     reml : bool
@@ -232,12 +232,13 @@ def fit_mixed(formula: str, data: pd.DataFrame, reml: bool = True) -> MixedFit:
 
     Notes
     -----
-    The profiled criterion of Bates et al. (2015) is minimised first (:mod:`helpers.reml`), then
-    statsmodels starts there and polishes. Their criteria must agree to 1e-4.
+    The profiled criterion of Bates et al. (2015) is minimised first
+    (:mod:`helpers.models.reml`), then statsmodels starts there and polishes. Their criteria must
+    agree to 1e-4.
 
     Examples
     --------
-    >>> from helpers.simulate import create_data
+    >>> from helpers.data.simulate import create_data
     >>> fit = fit_mixed("y ~ x + (x | cluster)", create_data())
     >>> print(round(fit.criterion, 1), fit.singular)
     3012.2 False
@@ -301,8 +302,8 @@ def fit_many(
     effects : bool
         Also give conditional modes and shrinkage of every cluster, clusters in sorted order.
     n_workers, client, progress, block_size
-        As for :func:`helpers.batch.fit_blocks`: processes, a Dask client, a progress bar, and how
-        many data sets are worked on together.
+        As for :func:`helpers.models.batch.fit_blocks`: processes, a Dask client, a progress bar,
+        and how many data sets are worked on together.
 
     Returns
     -------
@@ -321,7 +322,7 @@ def fit_many(
 
     Examples
     --------
-    >>> from helpers.simulate import create_data
+    >>> from helpers.data.simulate import create_data
     >>> data = create_data()
     >>> noise = np.random.default_rng(1).normal(size=(len(data), 100))
     >>> fits = fit_many("y ~ x + (x | cluster)", data, data[["y"]].to_numpy() + noise)
@@ -376,7 +377,7 @@ def fit_pooled(formula: str, data: pd.DataFrame) -> PooledFit:
 
     Examples
     --------
-    >>> from helpers.simulate import create_data
+    >>> from helpers.data.simulate import create_data
     >>> print(fit_pooled("y ~ x", create_data()).fixed.round(2).to_dict())
     {'Intercept': 0.94, 'x': 0.55}
     """

@@ -1,7 +1,7 @@
 """What the explorers compute for one setting of their controls.
 
 Each function here is, or returns, a function of control values that gives one row per mark: what
-:func:`helpers.explore.explore` calls over the whole grid.
+:func:`helpers.controls.explore.explore` calls over the whole grid.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pandas as pd
 
-from helpers.densities import density_grid, estimate_densities
-from helpers.fit import MixedFit, fit_by_cluster, fit_many
-from helpers.simulate import SCENARIOS, create_data
+from helpers.data.simulate import SCENARIOS, create_data
+from helpers.models.fits import MixedFit, fit_by_cluster, fit_many
 from helpers.tables import random_effects
+from helpers.tables.densities import density_grid, estimate_densities
 
 #: Values the shrinkage explorer offers; its grid holds all their combinations.
 SHRINKAGE_CONTROLS = {
@@ -235,7 +235,7 @@ def own_path(data: pd.DataFrame) -> Callable[..., pd.DataFrame]:
 
     Examples
     --------
-    >>> from helpers.datasets import load_gpa
+    >>> from helpers.data.datasets import load_gpa
     >>> own_path(load_gpa())(1).shape
     (6, 4)
     """
@@ -440,7 +440,7 @@ def weights_at(table: pd.DataFrame) -> Callable[..., pd.DataFrame]:
 
     Examples
     --------
-    >>> from helpers.simulate import treatment_clusters
+    >>> from helpers.data.simulate import treatment_clusters
     >>> from helpers import cluster_means, fit_mixed
     >>> data = treatment_clusters([2, 10, 10, 10, 2, 10, 10, 10], 824523)
     >>> table = cluster_means(fit_mixed("y ~ treatment + (1 | cluster)", data))

@@ -14,8 +14,8 @@ import pandas as pd
 import patsy
 from pandas.api.types import infer_dtype, is_complex_dtype, is_numeric_dtype
 
-from helpers.formula import Formula, column_names
-from helpers.likelihood import Block
+from helpers.models.formula import Formula, column_names
+from helpers.models.likelihood import Block
 
 
 class DataError(ValueError):
@@ -157,7 +157,7 @@ def random_design(terms: Formula, data: pd.DataFrame) -> RandomDesign:
 
     Examples
     --------
-    >>> from helpers.formula import parse
+    >>> from helpers.models.formula import parse
     >>> data = pd.DataFrame({"y": [1.0, 2, 4, 3], "x": [0.0, 1, 2, 0], "g": [1, 1, 2, 2]})
     >>> random_design(parse("y ~ x + (1 | g)"), data).counts
     array([2, 2])

@@ -1,0 +1,35 @@
+"""The data of the course: R's random stream, the three data sets and the simulators."""
+
+from helpers.data.datasets import (
+    DataFileError,
+    data_note,
+    load_gpa,
+    load_pupils,
+    load_sleepstudy,
+    load_speed,
+)
+from helpers.data.r_random import RRandom
+from helpers.data.simulate import (
+    GPA_SETTINGS,
+    SCENARIOS,
+    create_data,
+    gpa_setting,
+    treatment_clusters,
+    true_coefficients,
+)
+
+__all__ = [
+    "GPA_SETTINGS",
+    "SCENARIOS",
+    "DataFileError",
+    "RRandom",
+    "create_data",
+    "data_note",
+    "gpa_setting",
+    "load_gpa",
+    "load_pupils",
+    "load_sleepstudy",
+    "load_speed",
+    "treatment_clusters",
+    "true_coefficients",
+]

@@ -1,0 +1,10 @@
+"""Simulation studies: what estimators do over thousands of data sets whose truth is known.
+
+Every number comes with its Monte Carlo standard error: how far it may be off because the data sets
+are thousands, not infinitely many.
+"""
+
+from helpers.studies.pooling import pooling_study
+from helpers.studies.treatment import treatment_study
+
+__all__ = ["pooling_study", "treatment_study"]
