@@ -171,13 +171,12 @@ def progress_item(page, address, entry):
 
 PROGRESS = """\
 <div class="progress-list">
-<p class="without-script">Your browser runs no scripts here, so nothing is kept: this is only the list of \
-all questions.</p>
+<p class="without-script">No scripts run here, so nothing is kept: this is only a list.</p>
 <p class="progress-summary" role="status"></p>
 <p class="needs-script"><button type="button" class="progress-clear">Clear my answers</button>
 <button type="button" class="progress-download">Download what I wrote</button></p>
-<p class="needs-script"><label><input type="checkbox" class="progress-open"> Show what a prediction \
-hides without asking</label></p>
+<p class="needs-script"><label><input type="checkbox" class="progress-open">
+Show at once what predictions hide</label></p>
 """
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 import zlib
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,7 +21,8 @@ NOT_FOUND = """\
 <title>No such page — {short}</title>
 <style>
 :root {{ color-scheme: light dark; }}
-body {{ max-width: 36rem; margin: 15vh auto; padding: 0 1rem; font: 1.1rem/1.6 system-ui, sans-serif; }}
+body {{ max-width: 36rem; margin: 15vh auto; padding: 0 1rem; }}
+body {{ font: 1.1rem/1.6 system-ui, sans-serif; }}
 </style>
 </head>
 <body>
@@ -38,7 +40,8 @@ document.addEventListener("DOMContentLoaded", () => {
   const textOf = Search.htmlToText;
   Search.htmlToText = (page, anchor) => {
     const parsed = new DOMParser().parseFromString(page, "text/html");
-    for (const part of parsed.querySelectorAll("#jb-print-docs-body, .launch-links, svg, button")) part.remove();
+    const parts = parsed.querySelectorAll("#jb-print-docs-body, .launch-links, svg, button");
+    for (const part of parts) part.remove();
     return textOf(parsed.documentElement.outerHTML, anchor).replaceAll(/\\s+/g, " ");
   };
 });
@@ -66,7 +69,7 @@ def finish(app, exception):
     site.joinpath("404.html").write_text(not_found(app.config), encoding="utf-8")
     for page in site.rglob("*.html"):
         text = page.read_text(encoding="utf-8")
-        marked = BARE_SCRIPT.sub(lambda found: with_checksum(found, page.parent), text)
+        marked = BARE_SCRIPT.sub(partial(with_checksum, folder=page.parent), text)
         if marked != text:
             page.write_text(marked, encoding="utf-8")
 

@@ -20,6 +20,8 @@ from docutils.statemachine import StringList
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
+from captions import has_output
+
 CHOICE = re.compile(r"- \[(?P<mark>[ x])\] (?P<label>.+)")
 WORDS_IN_ID = 6
 
@@ -249,13 +251,6 @@ def waiting(following, cells):
     return number if cells == 0 and number else None
 
 
-def has_output(node):
-    """Whether a node is a cell that shows something."""
-    return any(
-        part.get("nb_element") == "cell_code_output" for part in node.findall(nodes.container)
-    )
-
-
 def setup_nodes(app):
     """Tell Sphinx the nodes, the directives and how they become HTML."""
     for node, visit, depart in (
@@ -302,8 +297,9 @@ def depart_question(self, node):
         low, high, step = node["range"]
         unit = escape(node.get("unit", ""))
         self.body.append(
-            f'<p class="question-range needs-script"><span>{low}</span><input type="range" min="{low}" '
-            f'max="{high}" step="{step}" aria-labelledby="{name}-text" data-unit="{unit}">'
+            f'<p class="question-range needs-script"><span>{low}</span>'
+            f'<input type="range" min="{low}" max="{high}" step="{step}" '
+            f'aria-labelledby="{name}-text" data-unit="{unit}">'
             f"<span>{high}</span><output></output></p>\n"
         )
     if node["kind"] == "predict":
@@ -342,8 +338,8 @@ def visit_choice_label(self, node):
     name, number = node.parent.parent["ids"][0], node.parent["number"]
     described = f' aria-describedby="{name}-reason-{number}"' if len(node.parent) > 1 else ""
     self.body.append(
-        f'<label><input type="radio" class="needs-script" name="{name}" value="{number}"{described}>'
-        "<span>"
+        '<label><input type="radio" class="needs-script" '
+        f'name="{name}" value="{number}"{described}><span>'
     )
 
 
