@@ -217,7 +217,7 @@ def plain_words(text):
 
     Examples
     --------
-    >>> plain_words("**Few** of {eval}`len(gpa)` {term}`rows <row>`\\nare *[lost](data.md)*.")
+    >>> plain_words("**Few** of {eval}`len(gpa)` {term}`rows <row>`\nare *[lost](data.md)*.")
     'Few of … rows are lost.'
     """
     text = CODE.sub(_plain_code, COMMENT.sub("", text))
