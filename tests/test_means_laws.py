@@ -1,7 +1,8 @@
 """Means and weights of clusters: laws, and numbers of R's.
 
-The huge and the alike clusters are two more data sets of the thread (Cross Validated, question
-630190); their numbers are lme4 1.1-31's, ``lmer(y ~ 0 + treatment + (1 | cluster))``, and R's ``lm``.
+The huge and the alike clusters are two more data sets of the thread (Cross Validated,
+question 630190); their numbers are those of lme4 1.1-31,
+``lmer(y ~ 0 + treatment + (1 | cluster))``, and of R's ``lm``.
 """
 
 import numpy as np
