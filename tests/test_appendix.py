@@ -1,4 +1,4 @@
-"""What the appendix says and no cell of its own checks: codebooks, glossary, steps of the solver."""
+"""What the appendix says and no cell of its own checks: codebooks, glossary, the solver."""
 
 import os
 import re
