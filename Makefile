@@ -79,7 +79,7 @@ clean:
 	rm -rf _build extensions/node_modules $(VENV)/installed $(VENV)/installed-tests $(VENV)/installed-grading
 
 # What the site is made of: newer than the site, it has to be built again before it is packed.
-SOURCES = _config.yml _toc.yml requirements.txt $(shell find chapters helpers data extensions \
+SOURCES = _config.yml _toc.yml requirements.txt $(shell find chapters classroom helpers data extensions \
 	\( -name node_modules -o -name __pycache__ -o -name '.*' \) -prune \
 	-o -type f ! -name '*.ipynb' -print)
 NOTEBOOKS = $(shell cd _build/html && find chapters -name '*.ipynb')
@@ -87,7 +87,7 @@ NOTEBOOKS = $(shell cd _build/html && find chapters -name '*.ipynb')
 _build/html/index.html: $(SOURCES)
 	$(MAKE) book
 
-CLASSROOM = PYTHONPATH=chapters/exercises $(BIN)/python -m classroom
+CLASSROOM = $(BIN)/python -m classroom
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
 	--no-emit-index-url --extra book $(UPGRADE) \
 	--custom-compile-command "make requirements"

@@ -201,7 +201,7 @@ def test_students_need_no_nbgrader(classes):
     for name in SETS:
         for course in classes.values():
             assert "nbgrader" not in text_of(read(course.handouts / f"{name}.ipynb"))
-    requirements = (release.ROOT / "requirements.txt").read_text(encoding="utf-8")
+    requirements = (sources.ROOT / "requirements.txt").read_text(encoding="utf-8")
     assert "nbgrader" not in requirements
 
 

@@ -38,7 +38,7 @@ from classroom import sandbox, sources
 from classroom.assignments import NOT_SHARED
 from classroom.course import Course, TeacherError, call_nbgrader
 from classroom.execution import CELL_SECONDS, MEMORY_BYTES, TOTAL_SECONDS, forbid_points, label
-from classroom.release import ROOT
+from classroom.sources import ROOT
 
 LARGEST_FILE = 10_000_000
 FAILED, BY_HAND, GRADED = "failed", "needs manual points", "graded"
@@ -185,11 +185,9 @@ class Grader:
         sanitized = self._autograded(one) / f"{one.exercise}.ipynb"
         command = [sys.executable, "-m", "classroom.execution", sanitized, target, shared]
         command += self.options
-        environment = {**os.environ, "PYTHONPATH": str(sources.FOLDER)}
         try:
             subprocess.run(
                 command,
-                env=environment,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=TOTAL_SECONDS + 120,

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import jupytext
 
-FOLDER = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "chapters" / "exercises"
 SOLUTION = ("### BEGIN SOLUTION", "### END SOLUTION")
 HIDDEN = ("### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS")
 MARKERS = (*SOLUTION, *HIDDEN)

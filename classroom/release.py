@@ -9,19 +9,20 @@ from __future__ import annotations
 import asyncio
 import copy
 import hashlib
-import os
 import re
 import tempfile
-from pathlib import Path
+from importlib.util import module_from_spec, spec_from_file_location
 
 import nbformat
 from jupyter_client import AsyncKernelManager
 from nbclient import NotebookClient
 
-from checks import ANSWERS_MIME, make_key
 from classroom import sources
 
-ROOT = Path(__file__).resolve().parents[3]
+# Beside the notebooks that import it, and handed out with them: not part of any package.
+_file = spec_from_file_location("checks", sources.FOLDER / "checks.py")
+checks = module_from_spec(_file)
+_file.loader.exec_module(checks)
 # The class whose numbers the book shows; its seeds are the ones in the sources.
 BOOK = "book"
 MOST_DRAWS = 20
@@ -92,7 +93,6 @@ def with_seed(notebook, seed):
 
 def execute(notebook):
     """Run a notebook of ours, trusted, beside the sources; raise at the first error."""
-    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     with tempfile.TemporaryDirectory() as folder:
         # Sockets in a folder of ours, not ports, which other users of the machine could listen to.
         connection = {"transport": "ipc", "connection_file": f"{folder}/kernel.json"}
@@ -102,8 +102,7 @@ def execute(notebook):
             timeout=120,
             resources={"metadata": {"path": str(sources.FOLDER)}},
         )
-        environment = {**os.environ, "PYTHONPATH": path}
-        asyncio.run(client.async_execute(env=environment, cleanup_kc=True))
+        asyncio.run(client.async_execute(cleanup_kc=True))
     return notebook
 
 
@@ -119,7 +118,7 @@ def find_record(executed):
     dict
         answers, tolerances, mistakes, rejected.
     """
-    return executed.cells[-1].outputs[0]["data"][ANSWERS_MIME]
+    return executed.cells[-1].outputs[0]["data"][checks.ANSWERS_MIME]
 
 
 def run_reference(notebook, class_name, exercise):
@@ -169,7 +168,8 @@ def instructor_notebook(notebook, seed, record):
     for number, cell in enumerate(filled.cells):
         cell.id = f"cell-{number}"
         if sources.has_tag(cell, "key"):
-            cell.source = cell.source.replace("Checks()", f'Checks(\n    "{make_key(record)}"\n)')
+            key = f'Checks(\n    "{checks.make_key(record)}"\n)'
+            cell.source = cell.source.replace("Checks()", key)
             # JupyterLab shows it folded.
             cell.metadata["jupyter"] = {"source_hidden": True}
         elif sources.is_check(cell):

@@ -22,7 +22,7 @@ from sqlalchemy.exc import SAWarning
 from traitlets.config import Config
 
 from classroom import sources
-from classroom.release import ROOT
+from classroom.sources import ROOT
 
 SETTINGS = """\
 # Open this folder in JupyterLab to grade by hand: Nbgrader, Formgrader.
