@@ -35,7 +35,7 @@ dist: _build/html/index.html
 	@cp -R _build/html _build/dist/borrowing-strength
 	@tar -C _build/html -cf - $(NOTEBOOKS) | tar -C _build/dist/borrowing-strength-notebooks -xf -
 	@cd _build/dist && for folder in *; do \
-		$(abspath $(BIN))/python -m zipfile -c $$folder.zip $$folder/; done
+		"$(abspath $(BIN))/python" -m zipfile -c $$folder.zip $$folder/; done
 	@cd _build/dist && ls -lh *.zip | awk '{print "_build/dist/" $$9 ": " $$5}'
 
 # For single tests and for the hook before each commit.
@@ -54,9 +54,10 @@ bench: $(VENV)/installed-tests
 assignments: $(VENV)/installed-grading
 	@$(CLASSROOM).assignments "$(CLASS)"
 
-# CLASS=... SUBMISSIONS=folder; UNSAFE=1 only where bubblewrap cannot run.
+# CLASS=... SUBMISSIONS=folder or zip file; AGAIN=1 or AGAIN=student grades again what has not
+# changed; UNSAFE=1 only where bubblewrap cannot run.
 grade: $(VENV)/installed-grading
-	@$(CLASSROOM).grading "$(CLASS)" "$(SUBMISSIONS)" "$(UNSAFE)"
+	@$(CLASSROOM).grading "$(CLASS)" "$(SUBMISSIONS)" "$(UNSAFE)" "$(AGAIN)"
 
 # The pictures of README.md, from the built site.
 pictures: browser $(VENV)/installed-tests

@@ -1,29 +1,29 @@
 """``make grade CLASS=... SUBMISSIONS=...``: grade what is new, write grades.csv.
 
-nbgrader does the grading: it puts the checks back, keeps the gradebook, writes the feedback. Only
-the execution in between is ours, as nbgrader runs student code with the teacher's own rights.
+nbgrader keeps the gradebook and writes the feedback. What comes before is ours: finding what was
+handed in, putting the checks back into notebooks that nbgrader would refuse, and the execution, as
+nbgrader runs student code with the teacher's own rights.
 """
 
 from __future__ import annotations
 
 import hashlib
+import html
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import nbformat
 import pandas as pd
 from nbconvert.preprocessors import CSSHTMLHeaderPreprocessor
+from nbgrader.api import MissingEntry
 from nbgrader.preprocessors import (
-    AssignLatePenalties,
     CheckCellMetadata,
     ClearHiddenTests,
     GetGrades,
@@ -34,13 +34,13 @@ from nbgrader.preprocessors import (
 from tqdm import tqdm
 from traitlets import Unicode
 
-from classroom import sandbox, sources
+from classroom import restore, sandbox, sources
 from classroom.assignments import NOT_SHARED
-from classroom.course import Course, TeacherError, call_nbgrader
+from classroom.collection import Submission, file_table, find_submissions
+from classroom.course import PREPARED, Course, TeacherError, call_nbgrader
 from classroom.execution import CELL_SECONDS, MEMORY_BYTES, TOTAL_SECONDS, forbid_points, label
 from classroom.sources import ROOT
 
-LARGEST_FILE = 10_000_000
 FAILED, BY_HAND, GRADED = "failed", "needs manual points", "graded"
 UNPROTECTED = f"""\
 bubblewrap does not work on this machine, so submissions would run UNPROTECTED: each could read and
@@ -52,19 +52,12 @@ of value and say so with
 
 The limits on time ({CELL_SECONDS} seconds a cell, {TOTAL_SECONDS} in all) hold all the same."""
 
-
-@dataclass(frozen=True)
-class Submission:
-    """One notebook of one student."""
-
-    student: str
-    exercise: str
-    path: Path
-
-    @property
-    def digest(self):
-        """Fingerprint of the file."""
-        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+NO_FEEDBACK = """\
+<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>{name}</title>
+<p>Your notebook of {name} could not be graded, so there is no feedback: {reason}.</p>
+</html>
+"""
 
 
 class TakeExecuted(NbGraderPreprocessor):
@@ -97,16 +90,19 @@ class Grader:
         self.options += [] if protected else ["--unprotected"]
         self.executed = course.folder / "executed"
         self.outcomes = read_outcomes(course)
-        self.sanitizer = course.api(Autograde={"autograde_preprocessors": []})
+        self.sources = {
+            exercise: read(course.folder / "source" / exercise / f"{exercise}.ipynb")
+            for exercise in exercises_of(course)
+        }
         self.recorder = course.api(
             Autograde={
+                "sanitize_preprocessors": [],
                 "autograde_preprocessors": [
                     TakeExecuted,
                     LimitOutput,
                     SaveAutoGrades,
-                    AssignLatePenalties,
                     CheckCellMetadata,
-                ]
+                ],
             },
             TakeExecuted={"folder": str(self.executed)},
             # Feedback goes back to students, who may hand in again.
@@ -116,7 +112,7 @@ class Grader:
             },
         )
 
-    def grade(self, submissions, progress=sys.stderr):
+    def grade(self, submissions, progress=sys.stderr, again=""):
         """Grade those submissions that are new or have changed.
 
         Parameters
@@ -124,66 +120,82 @@ class Grader:
         submissions : list of Submission
         progress : file
             Where the progress bar goes.
+        again : str
+            ``all``, or the name of a student, to grade what has not changed too.
 
         Returns
         -------
         int
-            How many were new.
+            How many were graded.
         """
-        new = [one for one in submissions if self._is_new(one)]
+        new = [one for one in submissions if again in ("all", one.student) or self._is_new(one)]
         bar = tqdm(total=len(new), desc="Grade", file=progress, unit="notebook")
-        with bar, ThreadPoolExecutor(os.cpu_count()) as pool, shared_folder() as shared:
-            running = {}
-            for one in new:
-                if reason := self._sanitize(one):
-                    self._fail(one, reason)
+        pool = ThreadPoolExecutor(os.cpu_count())
+        try:
+            with bar, shared_folder() as shared:
+                running = {pool.submit(self._execute, one, shared): one for one in new}
+                for future in as_completed(running):
+                    self._record(running[future], *future.result())
+                    # Kept at once: a run that is interrupted need not start anew.
+                    self._refresh_feedback(running[future])
+                    write_outcomes(self.course, self.outcomes)
                     bar.update()
-                else:
-                    running[pool.submit(self._execute, one, shared)] = one
-            for future in as_completed(running):
-                self._record(running[future], future.result())
-                # Kept at once: a run that is interrupted need not start anew.
-                write_outcomes(self.course, self.outcomes)
-                bar.update()
-        self._refresh_feedback()
+        finally:
+            pool.shutdown(cancel_futures=True)
+        # Of all hand-ins: points may have been given by hand since.
+        for student, done in self.outcomes.items():
+            for exercise in done:
+                self._refresh_feedback(Submission(student, exercise, Path()))
         write_outcomes(self.course, self.outcomes)
         return len(new)
 
+    def _digest(self, one):
+        """Return the fingerprint of a file and of the checks it is graded by."""
+        checks = nbformat.writes(self.sources[one.exercise]).encode()
+        return hashlib.sha256(one.path.read_bytes() + checks).hexdigest()
+
+    def _outcome(self, one):
+        return self.outcomes.get(one.student, {}).get(one.exercise, {})
+
     def _is_new(self, one):
-        known = self.outcomes.get(one.student, {}).get(one.exercise, {})
-        return known.get("digest") != one.digest
+        return self._outcome(one).get("digest") != self._digest(one)
 
-    def _fail(self, one, reason):
-        self._keep(one, FAILED, [reason])
+    def _keep(self, one, status, reasons, **more):
+        outcome = {"digest": self._digest(one), "file": one.file, "id": one.id, "status": status}
+        outcome |= {"reasons": list(dict.fromkeys([*one.notes, *reasons])), **more}
+        self.outcomes.setdefault(one.student, {})[one.exercise] = outcome
 
-    def _keep(self, one, status, reasons):
-        self.outcomes.setdefault(one.student, {})[one.exercise] = {
-            "digest": one.digest,
-            "status": status,
-            "reasons": reasons,
-        }
-
-    def _sanitize(self, one):
-        """Let nbgrader put back the original checks; return why that is impossible, or None."""
-        notebook, reason = read_submission(one)
-        if reason:
-            return reason
-        folder = self.course.folder / "submitted" / one.student / one.exercise
-        folder.mkdir(parents=True, exist_ok=True)
-        nbformat.write(notebook, folder / f"{one.exercise}.ipynb")
-        reason = call_nbgrader(self.sanitizer.autograde, one.exercise, one.student)
-        return reason and f"nbgrader cannot read it: {reason}"
-
-    def _autograded(self, one):
-        return self.course.folder / "autograded" / one.student / one.exercise
+    def _in_course(self, step, one):
+        return self.course.folder / step / one.id / one.exercise
 
     def _execute(self, one, shared):
-        """Run a sanitised notebook in a process of its own; return the reasons it gave."""
-        target = self.executed / one.student / f"{one.exercise}.ipynb"
-        target.parent.mkdir(parents=True, exist_ok=True)
+        """Restore a notebook and run it in a process of its own.
+
+        Returns
+        -------
+        restored : nbformat.NotebookNode or None
+        reasons : list of str
+        """
+        try:
+            submitted, notes = restore.read_notebook(one.path)
+        except restore.UnreadableError as error:
+            return None, [str(error)]
+        try:
+            restored, changes = restore.restore(submitted, self.sources[one.exercise])
+        except Exception as error:
+            # Whatever one notebook holds, the others are graded.
+            return None, [f"the checks could not be put back ({type(error).__name__}: {error})"]
+        prepared = self._in_course(PREPARED, one) / f"{one.exercise}.ipynb"
+        target = self.executed / one.id / f"{one.exercise}.ipynb"
+        for path in (prepared, target):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        nbformat.write(restored, prepared)
         target.unlink(missing_ok=True)
-        sanitized = self._autograded(one) / f"{one.exercise}.ipynb"
-        command = [sys.executable, "-m", "classroom.execution", sanitized, target, shared]
+        return restored, [*notes, *self._run(prepared, target, shared), *changes]
+
+    def _run(self, prepared, target, shared):
+        """Run a restored notebook; return why cells did not run as they should."""
+        command = [sys.executable, "-m", "classroom.execution", prepared, target, shared]
         command += self.options
         try:
             subprocess.run(
@@ -193,51 +205,101 @@ class Grader:
                 timeout=TOTAL_SECONDS + 120,
                 check=True,
             )
-            return nbformat.read(target, as_version=4).metadata.pop("reasons")
+            executed = read(target)
+            return [*executed.metadata.pop("reasons"), *errors_of(executed)]
         except (subprocess.SubprocessError, OSError, ValueError) as error:
-            return self._give_up(sanitized, target, error)
-
-    def _give_up(self, sanitized, target, error):
-        """Write the notebook as one that never ran."""
-        notebook = nbformat.read(sanitized, as_version=4)
-        reason = f"the notebook could not be run ({type(error).__name__})"
+            reason = f"the notebook could not be run ({type(error).__name__})"
+        notebook = read(prepared)
         for cell in notebook.cells:
             if cell.cell_type == "code":
                 forbid_points(cell, reason)
         nbformat.write(notebook, target)
         return [reason]
 
-    def _record(self, one, reasons):
+    def _record(self, one, restored, reasons):
         """Let nbgrader take the points of an executed notebook into its gradebook."""
-        original = nbformat.read(
-            self.course.folder / "submitted" / one.student / one.exercise / f"{one.exercise}.ipynb",
-            as_version=4,
-        )
-        release = nbformat.read(
-            self.course.folder / "release" / one.exercise / f"{one.exercise}.ipynb", as_version=4
-        )
-        executed = nbformat.read(
-            self.executed / one.student / f"{one.exercise}.ipynb", as_version=4
-        )
-        reasons = [*reasons, *differences(original, release), *errors_of(executed)]
-        if reason := call_nbgrader(self.recorder.autograde, one.exercise, one.student):
-            self._fail(one, f"nbgrader could not record it: {reason}")
-            return
-        self._keep(one, GRADED, list(dict.fromkeys(reasons)))
-
-    def _refresh_feedback(self):
-        """Write feedback for whatever has no feedback yet, or other points than it had."""
-        with self.course.gradebook() as book:
-            scores = {
-                (found.student.id, found.assignment.name): [found.score, found.needs_manual_grade]
-                for assignment in book.assignments
-                for found in assignment.submissions
+        if restored is None:
+            self._fail(one, reasons)
+        elif reason := call_nbgrader(self.recorder.autograde, one.exercise, one.id):
+            self._fail(one, [f"nbgrader could not record it: {reason}"])
+        else:
+            answers = {
+                name: hashlib.sha256(answer.encode()).hexdigest()
+                for name, answer in restore.fingerprints(restored).items()
             }
-        for (student, exercise), score in scores.items():
-            outcome = self.outcomes.get(student, {}).get(exercise, {})
-            if outcome.get("status") == GRADED and outcome.get("feedback_of") != score:
-                call_nbgrader(self.recorder.generate_feedback, exercise, student)
-                outcome["feedback_of"] = score
+            outdated = self._settle_manual_points(one, answers)
+            self._keep(one, GRADED, reasons, answers=answers, outdated=outdated)
+
+    def _fail(self, one, reasons):
+        """Give no points; what nbgrader knows of an earlier hand-in is not this one's."""
+        with self.course.gradebook() as book, suppress(MissingEntry):
+            book.remove_submission(one.exercise, one.id)
+        for step in (PREPARED, "autograded", "feedback"):
+            shutil.rmtree(self._in_course(step, one), ignore_errors=True)
+        self._keep(one, FAILED, reasons)
+
+    def _settle_manual_points(self, one, answers):
+        """Keep points given by hand for the same answer; take back those for another.
+
+        Returns
+        -------
+        dict
+            Question to what had been given for an earlier answer.
+        """
+        earlier = self._outcome(one).get("answers", {})
+        outdated = {}
+        with self.course.gradebook() as book:
+            for grade in book.find_submission_notebook(one.exercise, one.exercise, one.id).grades:
+                comments = self._comments(book, one, grade.name)
+                said = [comment.manual_comment for comment in comments if comment.manual_comment]
+                if grade.manual_score is None and not said:
+                    continue
+                if earlier.get(grade.name) == answers[grade.name]:
+                    grade.needs_manual_grade = (
+                        grade.manual_score is None and grade.needs_manual_grade
+                    )
+                    continue
+                points = [] if grade.manual_score is None else [f"{grade.manual_score:g} points"]
+                outdated[grade.name] = " and ".join([*points, *(f"'{text}'" for text in said)])
+                grade.manual_score, grade.extra_credit = None, None
+                grade.needs_manual_grade = grade.needs_manual_grade or bool(points)
+                for comment in comments:
+                    comment.manual_comment = None
+            book.db.commit()
+        return outdated
+
+    def _comments(self, book, one, question):
+        """Return the comments on the answers of a question."""
+        names = []
+        for cell in self.sources[one.exercise].cells:
+            if sources.is_answer(cell):
+                names.append(cell.metadata.nbgrader.grade_id)
+            if cell.metadata.get("nbgrader", {}).get("grade_id") == question:
+                break
+            if sources.is_check(cell):
+                names = []
+        comments = book.find_submission_notebook(one.exercise, one.exercise, one.id).comments
+        return [comment for comment in comments if comment.name in names]
+
+    def _refresh_feedback(self, one):
+        """Write feedback where there is none yet, or where it says other points."""
+        outcome = self._outcome(one)
+        folder = self._in_course("feedback", one)
+        if outcome["status"] == FAILED:
+            if not folder.exists():
+                folder.mkdir(parents=True)
+                page = NO_FEEDBACK.format(
+                    name=one.exercise, reason=html.escape(outcome["reasons"][-1])
+                )
+                (folder / f"{one.exercise}.html").write_text(page, encoding="utf-8")
+            return
+        with self.course.gradebook() as book:
+            found = book.find_submission_notebook(one.exercise, one.exercise, one.id)
+            said = [comment.manual_comment for comment in found.comments]
+            shown = [found.score, found.needs_manual_grade, said]
+        if outcome.get("feedback_of") != shown or not folder.exists():
+            call_nbgrader(self.recorder.generate_feedback, one.exercise, one.id)
+            outcome["feedback_of"] = shown
 
 
 @contextmanager
@@ -249,96 +311,6 @@ def shared_folder():
             shutil.copytree(ROOT / part, folder / part, ignore=NOT_SHARED)
         shutil.copy(sources.FOLDER / "checks.py", folder)
         yield folder
-
-
-def find_submissions(folder, exercises):
-    """Find notebooks: in a folder per student, or side by side with the student's name in front.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        With ``<student>/e1-shrinkage.ipynb`` or ``<student>_e1-shrinkage.ipynb``; anything around
-        the exercise's name, as learning platforms add it, is allowed.
-    exercises : list of str
-
-    Returns
-    -------
-    found : list of Submission
-        The newest file of each student and exercise.
-    others : list of pathlib.Path
-        Notebooks that belong to no exercise or no student.
-    """
-    found, others = {}, []
-    files = [path for path in folder.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts]
-    for path in sorted(files, key=lambda path: (path.stat().st_mtime, path)):
-        exercise = next((name for name in exercises if name in path.stem), None)
-        student = exercise and student_of(path, folder, exercise)
-        if student and not path.is_symlink():
-            found[student, exercise] = Submission(student, exercise, path)
-        else:
-            others.append(path)
-    return [found[key] for key in sorted(found)], others
-
-
-def student_of(path, folder, exercise):
-    """Return whose submission a file is: from its folder, else from the beginning of its name."""
-    inside = path.relative_to(folder)
-    name = inside.parts[0] if len(inside.parts) > 1 else path.stem.partition(exercise)[0]
-    return re.sub(r"[^\w.@-]+", "_", name).strip("_-. ")
-
-
-def read_submission(one):
-    """Read a notebook that may be anything.
-
-    Parameters
-    ----------
-    one : Submission
-
-    Returns
-    -------
-    notebook : nbformat.NotebookNode or None
-    reason : str or None
-        Why it cannot be read.
-    """
-    size = one.path.stat().st_size
-    if size == 0:
-        return None, "the file is empty"
-    if size > LARGEST_FILE:
-        return None, f"the file has {size / 1e6:.0f} MB; {LARGEST_FILE / 1e6:.0f} MB are allowed"
-    try:
-        notebook = nbformat.reads(one.path.read_text(encoding="utf-8"), as_version=4)
-        nbformat.validate(notebook)
-    # nbformat's own errors, and whatever a malformed document makes it stumble over.
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        kind = "not valid JSON" if "JSON" in str(error) else "not a notebook"
-        return None, f"the file is {kind}"
-    except nbformat.ValidationError:
-        return None, "the file is not a notebook"
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
-    return notebook, None
-
-
-def differences(submitted, release):
-    """Say which locked cells a student has deleted or changed."""
-    given = {
-        cell.metadata.nbgrader.get("grade_id"): cell
-        for cell in submitted.cells
-        if "nbgrader" in cell.metadata
-    }
-    reasons = []
-    for cell in release.cells:
-        settings = cell.metadata.get("nbgrader")
-        if not settings:
-            continue
-        name = settings.grade_id
-        if name not in given:
-            put_back = sources.is_check(cell) or sources.is_essay(cell)
-            reasons.append(f"{name} was deleted" + (" and put back" if put_back else ""))
-        elif not sources.is_answer(cell) and given[name].source.strip() != cell.source.strip():
-            reasons.append(f"{name} was rewritten; the original was used")
-    return reasons
 
 
 def errors_of(executed):
@@ -362,9 +334,11 @@ def read_outcomes(course):
 
 
 def write_outcomes(course, outcomes):
-    """Keep what this run and earlier ones did."""
+    """Keep what this run and earlier ones did: the old file is there until the new one is whole."""
     text = json.dumps(outcomes, indent=1, sort_keys=True)
-    (course.folder / "outcomes.json").write_text(text, encoding="utf-8")
+    path = course.folder / "outcomes.json"
+    path.with_suffix(".new").write_text(text, encoding="utf-8")
+    path.with_suffix(".new").replace(path)
 
 
 def grade_table(course, outcomes):
@@ -396,15 +370,21 @@ def grade_row(course, student, done):
     """Return one student's row."""
     points, statuses, reasons = {}, [], []
     for exercise, outcome in sorted(done.items()):
+        said = list(outcome["reasons"])
         if outcome["status"] == FAILED:
             found = dict.fromkeys(sources.points(read_release(course, exercise)), 0.0)
+            waiting = set()
         else:
-            found = gradebook_points(course, exercise, student)
+            found, waiting = gradebook_points(course, exercise, outcome["id"])
+            said += [
+                f"{question}: {given}, given by hand, was for an earlier answer; grade it again"
+                for question, given in outcome.get("outdated", {}).items()
+                if question in waiting
+            ]
         points |= {f"{exercise}/{question}": value for question, value in found.items()}
-        waits = any(value is None for value in found.values())
-        statuses.append(BY_HAND if waits else outcome["status"])
+        statuses.append(BY_HAND if waiting else outcome["status"])
         prefix = f"{exercise}: " if len(done) > 1 else ""
-        reasons += [prefix + reason for reason in outcome["reasons"]]
+        reasons += [prefix + reason for reason in said]
     return {
         "student": student,
         **points,
@@ -414,21 +394,33 @@ def grade_row(course, student, done):
     }
 
 
-def gradebook_points(course, exercise, student):
-    """Return the points of each question; None where somebody has yet to read the answer."""
+def gradebook_points(course, exercise, student_id):
+    """Return the points of each question, None where somebody has yet to read the answer.
+
+    Returns
+    -------
+    points : dict
+    waiting : set of str
+        The questions that somebody has yet to grade by hand.
+    """
     with course.gradebook() as book:
-        grades = book.find_submission_notebook(exercise, exercise, student).grades
-        return {
-            grade.name: None
-            if grade.needs_manual_grade and grade.manual_score is None
-            else grade.score
-            for grade in grades
+        grades = book.find_submission_notebook(exercise, exercise, student_id).grades
+        waiting = {grade.name for grade in grades if grade.needs_manual_grade}
+        unread = {grade.name for grade in grades if grade.auto_score is None}
+        points = {
+            grade.name: None if grade.name in waiting & unread else grade.score for grade in grades
         }
+    return points, waiting
+
+
+def read(path):
+    """Read a notebook of ours."""
+    return nbformat.read(path, as_version=4)
 
 
 def read_release(course, exercise):
     """Read the notebook that was handed out."""
-    return nbformat.read(course.folder / "release" / exercise / f"{exercise}.ipynb", as_version=4)
+    return read(course.folder / "release" / exercise / f"{exercise}.ipynb")
 
 
 def exercises_of(course):
@@ -441,30 +433,68 @@ def exercises_of(course):
     return sorted(path.name for path in folder.iterdir())
 
 
-def main(class_name, folder, unsafe=""):
+def main(class_name, folder, unsafe="", again=""):
     """Run the command."""
     course = Course(class_name)
     exercises = exercises_of(course)
-    if not folder or not Path(folder).is_dir():
-        raise TeacherError(f"SUBMISSIONS is {folder!r}; it must be a folder with notebooks.")
+    if not folder or not Path(folder).exists():
+        raise TeacherError(f"SUBMISSIONS is {folder!r}; it must be a folder or a zip file.")
     protected = sandbox.is_available()
     if not protected and unsafe != "1":
         raise TeacherError(UNPROTECTED)
     if not protected:
         print("Submissions run UNPROTECTED, as you asked with UNSAFE=1.")
-    submissions, others = find_submissions(Path(folder), exercises)
-    for path in others:
-        print(f"Left out, no exercise or no student in its name: {path}")
-    grader = Grader(course, protected=protected)
-    new = grader.grade(submissions)
+    course.write_settings()
+    releases = {exercise: read_release(course, exercise) for exercise in exercises}
+    with tempfile.TemporaryDirectory(prefix="unzipped-") as scratch:
+        submissions, files = find_submissions(Path(folder), releases, Path(scratch))
+        again = "all" if again == "1" else again
+        if again not in ("", "all", *(one.student for one in submissions)):
+            raise TeacherError(f"AGAIN is {again!r}; it must be 1, or a student as in grades.csv.")
+        grader = Grader(course, protected=protected)
+        new = grader.grade(submissions, again=again)
+    report(course, folder, submissions, files, grader, new)
+
+
+def report(course, folder, submissions, files, grader, new):
+    """Write the tables and say what is in them."""
+    forget_absent(course, grader.outcomes, submissions, str(Path(folder).resolve()))
     table = grade_table(course, grader.outcomes)
     table.to_csv(course.folder / "grades.csv", index=False)
+    file_table(files).to_csv(course.folder / "files.csv", index=False)
     print(
-        f"{len(submissions)} notebooks, {new} of them new; memory {MEMORY_BYTES / 2**30:.0f} GB, "
-        f"{CELL_SECONDS} seconds a cell, {TOTAL_SECONDS} a notebook."
+        f"{len(files)} files, {len(submissions)} notebooks to grade, {new} of them new or changed; "
+        f"memory {MEMORY_BYTES / 2**30:.0f} GB, {CELL_SECONDS} seconds a cell, "
+        f"{TOTAL_SECONDS} a notebook."
     )
+    for file in files:
+        if file.result and "left by a program" not in file.result:
+            print(f"Not graded: {file.shown}: {file.result}")
     print(table["status"].value_counts().to_string())
-    print(f"\nPoints:   {course.folder / 'grades.csv'}\nFeedback: {course.folder / 'feedback'}/")
+    print(f"\nPoints:     {course.folder / 'grades.csv'}")
+    print(f"Every file: {course.folder / 'files.csv'}")
+    print(f"Feedback:   {course.folder / 'feedback'}/")
+
+
+def forget_absent(course, outcomes, submissions, root):
+    """Take out of the outcomes what this folder held and no longer holds.
+
+    What came from other folders stays; so do nbgrader's own records.
+    """
+    here = {(one.student, one.exercise) for one in submissions}
+    for student in list(outcomes):
+        for exercise, outcome in list(outcomes[student].items()):
+            if (student, exercise) in here:
+                outcome["root"] = root
+            elif outcome.get("root") == root:
+                print(f"No longer there, so no longer in grades.csv: {outcome['file']}")
+                shutil.rmtree(
+                    course.folder / "feedback" / outcome["id"] / exercise, ignore_errors=True
+                )
+                del outcomes[student][exercise]
+        if not outcomes[student]:
+            del outcomes[student]
+    write_outcomes(course, outcomes)
 
 
 if __name__ == "__main__":
@@ -472,3 +502,5 @@ if __name__ == "__main__":
         main(*sys.argv[1:])
     except (TeacherError, sources.SourceError) as error:
         sys.exit(f"make grade: {error}")
+    except KeyboardInterrupt:
+        sys.exit("make grade: interrupted; the same command goes on where it was.")

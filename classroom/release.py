@@ -6,6 +6,7 @@ and what it answers becomes the expectation.
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import copy
 import hashlib
@@ -26,7 +27,6 @@ _file.loader.exec_module(checks)
 # The class whose numbers the book shows; its seeds are the ones in the sources.
 BOOK = "book"
 MOST_DRAWS = 20
-PLACEHOLDER = re.compile(r'\b(reference|tolerance)\(\s*"(\w+)"\s*\)')
 LINK_TO_PAGE = re.compile(r"\[([^\]]+)\]\([^)\s]+\.md\)")
 
 
@@ -173,11 +173,41 @@ def instructor_notebook(notebook, seed, record):
             # JupyterLab shows it folded.
             cell.metadata["jupyter"] = {"source_hidden": True}
         elif sources.is_check(cell):
-            cell.source = PLACEHOLDER.sub(lambda found: _literal(found, record), cell.source)
+            cell.source = with_hidden_checks(cell, record)
         elif cell.cell_type == "markdown":
             cell.source = LINK_TO_PAGE.sub(r"\1", cell.source)
     filled.metadata = {"kernelspec": dict(notebook.metadata.kernelspec)}
     return filled
+
+
+def with_hidden_checks(cell, record):
+    """Let a check compare once more, out of sight, with what the reference answered.
+
+    What ``check(name=value)`` compares by its fingerprint is compared by its value; checks of the
+    source's own that say more follow.
+
+    Parameters
+    ----------
+    cell : nbformat.NotebookNode
+    record : dict
+
+    Returns
+    -------
+    str
+        The source of the check, with nbgrader's markers.
+    """
+    shown = sources.visible(cell)
+    calls = [node for node in ast.walk(ast.parse(shown)) if isinstance(node, ast.Call)]
+    hidden = [
+        f"assert agrees({ast.unparse(answer.value)}, "
+        f'reference("{answer.arg}"), tolerance("{answer.arg}"))'
+        for call in calls
+        if ast.unparse(call.func) == "check"
+        for answer in call.keywords
+    ]
+    lines = ["from checks import agrees", *hidden, sources.region(cell, sources.HIDDEN)]
+    filled = sources.PLACEHOLDER.sub(lambda found: _literal(found, record), "\n".join(lines))
+    return "\n".join([shown, sources.HIDDEN[0], filled.rstrip("\n"), sources.HIDDEN[1]])
 
 
 def _literal(found, record):

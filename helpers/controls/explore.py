@@ -7,6 +7,7 @@ draws charts (:file:`explore.js`). A slider sets a Vega signal; a chart itself l
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import html
 import inspect
@@ -374,9 +375,8 @@ def _evaluate(function, choices) -> dict[str, np.ndarray]:
     first = _checked(function, combinations[0], None)
     _check_size(first, len(combinations), choices)
     cached = Path(pooch.os_cache("borrowing-strength"), f"{_content_key(function, choices)}.npz")
-    if cached.exists():
-        with np.load(cached) as stored:
-            return dict(stored)
+    with contextlib.suppress(OSError), np.load(cached) as stored:
+        return dict(stored)
     frames = _in_parallel(function, combinations, first)
     if get_ipython():
         clear_output()  # of the progress bar
@@ -385,10 +385,12 @@ def _evaluate(function, choices) -> dict[str, np.ndarray]:
         name: values if values.dtype.kind in "biuf" else values.astype(str)
         for name, values in stacked.items()
     }
-    cached.parent.mkdir(parents=True, exist_ok=True)
-    partial = cached.with_name(f"{os.getpid()}-{cached.name}")
-    np.savez_compressed(partial, **stacked)
-    partial.replace(cached)
+    # Without a home to write into, the grid is computed again next time.
+    with contextlib.suppress(OSError):
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        partial = cached.with_name(f"{os.getpid()}-{cached.name}")
+        np.savez_compressed(partial, **stacked)
+        partial.replace(cached)
     return stacked
 
 
