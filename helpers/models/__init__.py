@@ -14,7 +14,7 @@ from helpers.models.fits import (
     least_squares_by_cluster,
 )
 from helpers.models.formula import FormulaError, parse
-from helpers.models.reml import kenward_roger
+from helpers.models.inference import kenward_roger
 
 __all__ = [
     "BatchFits",
