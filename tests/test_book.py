@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from extensions.execution_cache import content_key
@@ -153,6 +154,8 @@ def copy_of_the_book(folder):
     (folder / "_toc.yml").write_text(TOC, encoding="utf-8")
     (folder / "chapters" / "index.md").write_text("# Index\n")
     (folder / "chapters" / "small.md").write_text(SMALL, encoding="utf-8")
+    # As a reader leaves it who has downloaded the page's notebook: of no account.
+    (folder / "chapters" / "small.ipynb").write_text(json.dumps(nbformat.v4.new_notebook()))
     (folder / "chapters" / "_static" / "figure.svg").write_text(
         '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><path d="M0 0h9v9H0z"/></svg>'
     )

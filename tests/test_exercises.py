@@ -199,11 +199,11 @@ def test_another_class_has_other_numbers(course):
     assert (
         re.search(rf"(?m)^seed = {seed}$", text_of(read(course.handouts / f"{name}.ipynb"))) is None
     )
-    different = {
-        answer for answer in mine["answers"] if mine["answers"][answer] != record["answers"][answer]
+    same = {
+        answer for answer, value in record["answers"].items() if value == mine["answers"][answer]
     }
-    # The same function is right for every class.
-    assert different == set(mine["answers"]) - {"half_other"}
+    # What depends on sizes alone can be the same by chance.
+    assert same <= {"half", "half_other"}
     seeds = {release.draw_seed(year, name) for name in SETS for year in ("2027", "2028")}
     assert len(seeds) == 2 * len(SETS)
 
