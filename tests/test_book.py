@@ -8,11 +8,13 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from extensions.execution_cache import content_key
@@ -151,6 +153,8 @@ def copy_of_the_book(folder):
     (folder / "_toc.yml").write_text(TOC, encoding="utf-8")
     (folder / "chapters" / "index.md").write_text("# Index\n")
     (folder / "chapters" / "small.md").write_text(SMALL, encoding="utf-8")
+    # As a reader leaves it who has downloaded the page's notebook: of no account.
+    (folder / "chapters" / "small.ipynb").write_text(json.dumps(nbformat.v4.new_notebook()))
     (folder / "chapters" / "_static" / "figure.svg").write_text(
         '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><path d="M0 0h9v9H0z"/></svg>'
     )
@@ -612,3 +616,23 @@ def test_chapters_run_in_the_kernel_of_this_environment(book, tmp_path, monkeypa
     book.add_cell(f"import sys\nassert sys.prefix == {sys.prefix!r}")
     code, said = book.build()
     assert code == 0, said
+
+
+def test_the_zip_files_are_made_in_a_folder_with_a_blank(tmp_path):
+    folder = tmp_path / "a course"
+    for part in ("chapters", "classroom", "helpers", "data", "extensions", "_build/html/chapters"):
+        (folder / part).mkdir(parents=True)
+    shutil.copy(ROOT / "Makefile", folder)
+    for file in ("_config.yml", "_toc.yml", "requirements.txt", "_build/html/chapters/one.ipynb"):
+        (folder / file).write_text("{}")
+    (folder / ".venv").symlink_to(sys.prefix)
+    (folder / "_build" / "html" / "index.html").write_text("the site")
+    done = subprocess.run(["make", "dist"], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    packed = sorted((folder / "_build" / "dist").glob("*.zip"))
+    assert [path.name for path in packed] == [
+        "borrowing-strength-notebooks.zip",
+        "borrowing-strength.zip",
+    ]
+    with zipfile.ZipFile(packed[0]) as notebooks:
+        assert "borrowing-strength-notebooks/chapters/one.ipynb" in notebooks.namelist()

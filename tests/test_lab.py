@@ -116,10 +116,9 @@ WORLD = "data = create_data(seed=7, sd_slope=1)\ndata.head()"
 
 
 @pytest.fixture(scope="module")
-def exercise(classes, browser, tmp_path_factory):
+def exercise(course, browser, tmp_path_factory):
     """Open an exercise as a student has it, unpacked from the zip file that was handed out."""
     folder, settings = tmp_path_factory.mktemp("student"), tmp_path_factory.mktemp("settings")
-    course = next(iter(classes.values()))
     shutil.unpack_archive(course.handouts / f"{course.name}.zip", folder)
     with running_lab(folder, settings, PYTHONPATH="") as (address, _):
         page = browser.new_page(viewport={"width": 1280, "height": 1500})
