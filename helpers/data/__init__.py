@@ -8,7 +8,7 @@ from helpers.data.datasets import (
     load_sleepstudy,
     load_speed,
 )
-from helpers.data.r_random import RRandom
+from helpers.data.r_random import RRandom, check_integer, check_number
 from helpers.data.simulate import (
     GPA_SETTINGS,
     SCENARIOS,
@@ -23,6 +23,8 @@ __all__ = [
     "SCENARIOS",
     "DataFileError",
     "RRandom",
+    "check_integer",
+    "check_number",
     "create_data",
     "data_note",
     "gpa_setting",
