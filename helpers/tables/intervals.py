@@ -7,8 +7,8 @@ import pandas as pd
 from scipy import special
 
 from helpers.data.r_random import check_number
-from helpers.models.fits import MixedFit
-from helpers.models.inference import (
+from helpers.models import (
+    MixedFit,
     bootstrap,
     keys_of,
     parameters_of,

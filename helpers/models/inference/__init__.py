@@ -1,6 +1,6 @@
 """How sure an estimate is: small samples, profiles, bootstrap, predictions, tests."""
 
-from helpers.models.inference.bootstrap import bootstrap
+from helpers.models.inference.resampling import bootstrap
 from helpers.models.inference.comparison import likelihood_ratio_test
 from helpers.models.inference.parameters import keys_of, parameters_of, values_of
 from helpers.models.inference.prediction import prediction_intervals
