@@ -27,7 +27,7 @@ from helpers.models import (
     profile_curves,
 )
 from helpers.prose import claim, glue_numbers
-from helpers.studies import pooling_study, treatment_study
+from helpers.studies import coverage_study, pooling_study, treatment_study
 from helpers.tables import (
     cluster_means,
     cluster_weights,
@@ -63,6 +63,7 @@ __all__ = [
     "coefficients",
     "compare_models",
     "compound_symmetry",
+    "coverage_study",
     "create_data",
     "data_note",
     "estimation_errors",

@@ -16,6 +16,7 @@ from helpers.models.fits import (
 from helpers.models.formula import FormulaError, parse
 from helpers.models.inference import (
     bootstrap,
+    coefficient_variances,
     kenward_roger,
     keys_of,
     likelihood_ratio_test,
@@ -36,6 +37,7 @@ __all__ = [
     "PooledFit",
     "bootstrap",
     "check_columns",
+    "coefficient_variances",
     "fit_by_cluster",
     "fit_many",
     "fit_mixed",

@@ -11,8 +11,8 @@ from scipy import special
 from helpers.data.r_random import check_integer
 from helpers.models.batch import fit_blocks
 from helpers.models.design import DataError
-from helpers.models.inference.resampling import simulated_blocks
 from helpers.models.inference.parameters import design_of
+from helpers.models.inference.resampling import simulated_blocks
 from helpers.models.inference.small_sample import cross_products, directions_of
 from helpers.models.likelihood import Design
 

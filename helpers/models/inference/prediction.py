@@ -116,3 +116,59 @@ def _known_clusters(fit):
     weights = gain(solution.covariance, solution.sigma, z_z)
     given = solution.covariance - weights @ z_z @ solution.covariance
     return solution.effects, given, weights @ z_x
+
+
+def coefficient_variances(fit, covariance, sigma) -> dict[str, np.ndarray]:
+    """Variances of clusters' coefficients, for many estimates of one design.
+
+    Parameters
+    ----------
+    fit : MixedFit
+        Gives the design; without nested terms.
+    covariance : ndarray, shape (n_datasets, q, q)
+        Covariance matrices of a cluster's random effects; they may be singular.
+    sigma : ndarray, shape (n_datasets,)
+        Residual standard deviations.
+
+    Returns
+    -------
+    dict
+        Arrays of shape (q, n_datasets, n_clusters or 1) by what they are the variance of and how:
+        ("mean", "joint"), the fixed effect of each random effect's name; ("random effect",
+        "conditional"), the random effect given the estimates, and ("random effect", "joint"), the
+        fixed effects' uncertainty included; likewise "coefficient", the sum of both effects;
+        ("new cluster", "joint"), the coefficient of a cluster not in the data.
+
+    Examples
+    --------
+    >>> from helpers import create_data, fit_mixed
+    >>> fit = fit_mixed("y ~ x + (x | cluster)", create_data())
+    >>> some = coefficient_variances(fit, fit.solution.covariance[None], np.array([fit.sigma]))
+    >>> some["coefficient", "joint"].shape
+    (2, 1, 100)
+    """
+    random, x = fit.random_design, fit.fixed_design.matrix
+    z_z = cross_products(random.matrix, random.matrix, random.clusters)
+    z_x = cross_products(random.matrix, x, random.clusters)
+    scale = (sigma**2)[:, None, None]
+    weights = np.linalg.solve(
+        scale[:, None] * np.eye(len(z_z[0])) + covariance[:, None] @ z_z, covariance[:, None]
+    )
+    fixed = scale * np.linalg.inv(x.T @ x - np.einsum("cap,dcab,cbq->dpq", z_x, weights, z_x))
+    given = covariance[:, None] - weights @ z_z @ covariance[:, None]
+    conditional = np.clip(np.einsum("dcii->idc", given), 0, None)
+    own = np.array([fit.fixed.index == name for name in random.names], float)
+    moved = weights @ z_x
+
+    def joint(rows):
+        return np.einsum("dcip,dpq,dciq->idc", rows, fixed, rows, optimize=True) + conditional
+
+    mean = np.einsum("ip,dpq,iq->id", own, fixed, own)[..., None]
+    return {
+        ("mean", "joint"): mean,
+        ("random effect", "conditional"): conditional,
+        ("random effect", "joint"): joint(moved),
+        ("coefficient", "conditional"): conditional,
+        ("coefficient", "joint"): joint(own - moved),
+        ("new cluster", "joint"): mean + np.einsum("dii->id", covariance)[..., None],
+    }
