@@ -1,4 +1,4 @@
-"""Charts of the explorers: without rows, which :func:`helpers.controls.explore.explore` brings.
+"""Charts of the explorers: without rows, which :func:`helpers.controls.explore` brings.
 
 Fields and parameters are the columns of the function of :mod:`helpers.controls.explorers`
 that each chart is made for.

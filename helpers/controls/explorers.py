@@ -1,7 +1,7 @@
 """What the explorers compute for one setting of their controls.
 
 Each function here is, or returns, a function of control values that gives one row per mark: what
-:func:`helpers.controls.explore.explore` calls over the whole grid.
+:func:`helpers.controls.explore` calls over the whole grid.
 """
 
 from __future__ import annotations
