@@ -99,7 +99,7 @@
       const given = prediction();
       if (given === undefined) return say(question, "You made no prediction. You still can.");
       if (slider) {
-        markCharts(shown, question.dataset.axis, Number(given), minus(given));
+        markCharts(question, shown, Number(given));
         return say(question, `Your prediction: ${minus(given)}${unit}.`);
       }
       const chosen = question.querySelector("input:checked").closest(".choice");
@@ -143,10 +143,14 @@
     window.addEventListener("hashchange", linked);
     if (slider) {
       slider.addEventListener("input", readOut);
-      new ResizeObserver(() => {
-        if (question.dataset.verdict !== undefined && shown.dataset.open === "yes")
-          setTimeout(() => kept(question).given && markCharts(shown, question.dataset.axis, Number(slider.value), minus(slider.value)), 300);
-      }).observe(shown);
+      // Charts are drawn late, and again at another width.
+      new MutationObserver(() => {
+        if (shown.querySelector(".prediction-mark") || shown.dataset.open !== "yes") return;
+        if (kept(question).given !== undefined) markCharts(question, shown, Number(slider.value));
+      }).observe(shown, { childList: true, subtree: true });
+      const markAgain = () =>
+        shown.querySelector(".prediction-mark") && markCharts(question, shown, Number(slider.value));
+      new ResizeObserver(() => setTimeout(markAgain, 400)).observe(shown);
     }
 
     const before = kept(question).given;
@@ -164,50 +168,57 @@
   };
 
   // Vega's drawings name their axes; where its labels stand tells where any number stands.
-  const markCharts = (shown, axis, value, text) => {
+  const markCharts = (question, shown, value) => {
+    const { axis, chart } = question.dataset;
     if (!axis) return;
     for (const drawing of shown.querySelectorAll("svg")) {
       drawing.querySelector(".prediction-mark")?.remove();
-      const frame = drawing.querySelector("path.background");
+      const texts = [...drawing.querySelectorAll("text")].map((text) => text.textContent);
       const whole = drawing.getScreenCTM();
-      if (!frame || !whole) continue;
+      if (!whole || (chart && !texts.includes(chart))) continue;
       const place = (element, x, y) =>
         new DOMPoint(x, y).matrixTransform(whole.inverse().multiply(element.getScreenCTM()));
-      const ticks = axisTicks(drawing, axis, place);
-      if (ticks.length < 2) continue;
+      const { ticks, frame } = findAxis(drawing, axis, place);
+      if (!frame) continue;
       const [first, last] = [ticks[0], ticks.at(-1)];
       const along = first.at + ((value - first.value) / (last.value - first.value)) * (last.at - first.at);
       const box = frame.getBBox();
       const start = place(frame, box.x, box.y);
       const end = place(frame, box.x + box.width, box.y + box.height);
       const ends = axis === "x" ? [along, start.y, along, end.y] : [start.x, along, end.x, along];
-      drawing.append(drawMark(ends, `your ${text}`, axis, end));
+      drawing.append(drawMark(ends, `you: ${minus(value)}`, axis === "x" && along > (start.x + end.x) / 2));
     }
   };
 
-  const axisTicks = (drawing, axis, place) => {
-    const across = axis === "x";
+  // The first axis of numbers in a direction, and the frame it belongs to.
+  const findAxis = (drawing, direction, place) => {
     for (const labels of drawing.querySelectorAll(".role-axis-label")) {
       const ticks = [...labels.querySelectorAll("text")].map((label) => {
         const { x, y } = place(label, 0, 0);
-        return { x, y, at: across ? x : y, value: Number.parseFloat(label.textContent.replace("−", "-").replaceAll(",", "")) };
+        return { x, y, at: direction === "x" ? x : y, value: readNumber(label.textContent.replaceAll(",", "")) };
       });
       if (ticks.length < 2 || ticks.some(({ value }) => Number.isNaN(value))) continue;
-      const isAcross = Math.abs(ticks[0].y - ticks[1].y) < Math.abs(ticks[0].x - ticks[1].x);
-      if (isAcross === across) return ticks;
+      const across = Math.abs(ticks[0].y - ticks[1].y) < Math.abs(ticks[0].x - ticks[1].x);
+      if (across !== (direction === "x")) continue;
+      let group = labels.closest(".role-axis").parentElement;
+      while (group && !group.querySelector(":scope > path.background")) group = group.parentElement;
+      return { ticks, frame: group?.querySelector(":scope > path.background") };
     }
-    return [];
+    return {};
   };
 
-  const drawMark = ([x1, y1, x2, y2], text, axis, end) => {
+  const drawMark = ([x1, y1, x2, y2], text, toTheLeft) => {
     const svg = (name, attributes) => {
       const element = document.createElementNS("http://www.w3.org/2000/svg", name);
       for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
       return element;
     };
     const mark = svg("g", { class: "prediction-mark" });
-    const nearEnd = axis === "x" && x1 > end.x / 2;
-    const label = svg("text", { x: axis === "x" ? x1 + (nearEnd ? -5 : 5) : x1 + 5, y: axis === "x" ? y1 + 14 : y1 - 5, "text-anchor": nearEnd ? "end" : "start" });
+    const label = svg("text", {
+      x: toTheLeft ? x1 - 5 : x1 + 5,
+      y: x1 === x2 ? y1 + 14 : y1 - 5,
+      "text-anchor": toTheLeft ? "end" : "start",
+    });
     label.textContent = text;
     mark.append(svg("line", { x1, y1, x2, y2 }), label);
     return mark;

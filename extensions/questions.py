@@ -130,6 +130,7 @@ class Predict(Question):
         "range": lambda text: read_range(text),
         "unit": directives.unchanged,
         "axis": lambda text: directives.choice(text, ("x", "y")),
+        "chart": directives.unchanged_required,
         "cells": directives.nonnegative_int,
     }
 
@@ -241,7 +242,7 @@ def waiting(following, cells):
         if isinstance(node, (nodes.section, question)):
             break
         if cells == 0:
-            if isinstance(node, nodes.paragraph):
+            if isinstance(node, (nodes.paragraph, nodes.bullet_list)):
                 return number + 1
             if has_output(node):
                 return number
@@ -282,9 +283,11 @@ def identity(self, node):
 def visit_question(self, node):
     """Open a question."""
     name, kind = node["ids"][0], node["kind"]
-    axis = f' data-axis="{node["axis"]}"' if node.get("axis") else ""
+    where = "".join(
+        f' data-{key}="{escape(node[key])}"' for key in ("axis", "chart") if key in node
+    )
     self.body.append(
-        f'<div class="question {kind}" id="{name}" data-kind="{kind}"{axis} '
+        f'<div class="question {kind}" id="{name}" data-kind="{kind}"{where} '
         f'data-question="{identity(self, node)}" role="group" aria-labelledby="{name}-text">\n'
         f'<p class="question-kind">{node["title"]}</p>\n'
     )
