@@ -6,6 +6,7 @@ variance, random effect, cluster, level or model.
 
 from helpers.tables.comparison import compare_models, summarize_fits, summarize_model
 from helpers.tables.densities import ESTIMATES, density_grid, estimate_densities
+from helpers.tables.display import show_numbers_plainly
 from helpers.tables.effects import (
     coefficients,
     compound_symmetry,
@@ -42,3 +43,5 @@ __all__ = [
     "summarize_model",
     "variance_components",
 ]
+
+show_numbers_plainly()
