@@ -83,6 +83,7 @@ def fill_boxes(app, doctree):
     prints = json.loads(zlib.decompress(base64.b64decode(key)))
     for box in found:
         expected = prints[box["name"]]["print"]
+        box["first"] = box is found[0]
         box["answer_kind"], box["shape"] = expected["kind"], expected["shape"]
     rounds, hints = release.checks.ROUNDS, list(release.checks.HINTS.items())
     content = json.dumps({"key": key, "rounds": rounds, "hints": hints})
