@@ -24,14 +24,13 @@ from helpers.models import (
     fit_pooled,
 )
 from helpers.prose import glue_numbers
-from helpers.studies import pooling_study, treatment_study
+from helpers.studies import estimation_errors, pooling_study, treatment_study
 from helpers.tables import (
     cluster_means,
     cluster_weights,
     coefficients,
     compare_models,
     compound_symmetry,
-    estimation_errors,
     fixed_effects,
     marginal_means,
     random_covariance,

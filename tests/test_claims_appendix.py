@@ -87,7 +87,9 @@ def test_params_holds_variances_divided_by_the_residual_variance(results):
 
 
 def test_random_effects_and_their_conditional_sds_agree(results, fit):
-    table = random_effects(fit).pivot_table(index="group", columns="effect", values=["value", "se"])
+    table = random_effects(fit).pivot_table(
+        index="cluster", columns="effect", values=["value", "se"]
+    )
     theirs = pd.DataFrame(results.random_effects).T.rename(columns={"Subject": "Intercept"})
     sds = {g: np.sqrt(np.diag(c)) for g, c in results.random_effects_cov.items()}
     sds = pd.DataFrame(sds, index=["Intercept", "Days"]).T

@@ -70,7 +70,7 @@ def gaps(predictions):
 def effects_of(fit, group):
     """Value and se of one group's random effects, by effect."""
     table = random_effects(fit)
-    return table[table["group"].astype(str) == group].set_index("effect")
+    return table[table["cluster"].astype(str) == group].set_index("effect")
 
 
 def test_two_categories_are_one_model_however_coded(pupils):
@@ -109,7 +109,7 @@ def test_correlations_are_the_printed_ones(models, name, correlations):
 
 
 def test_cells_take_next_to_nothing(models):
-    share = variance_components(models["model 3"]).set_index("group")["var_prop"]
+    share = variance_components(models["model 3"]).set_index("grouping_factor")["var_prop"]
     assert share[f"{SCHOOL}:ses"] == pytest.approx(0.02, abs=0.005)
     assert share[SCHOOL] == pytest.approx(0.24, abs=0.005)
 
@@ -159,7 +159,7 @@ def test_compound_symmetry_is_near_for_low_and_mid_and_far_off_for_high(models):
 
 
 def test_compound_symmetry_is_cells_on_top_of_schools(models):
-    variance = variance_components(models["model 3"]).set_index("group")["variance"]
+    variance = variance_components(models["model 3"]).set_index("grouping_factor")["variance"]
     expected = variance[SCHOOL] + variance[f"{SCHOOL}:ses"] * np.eye(3)
     np.testing.assert_allclose(compound_symmetry(models["model 3"]), expected, atol=1e-12)
 
@@ -185,7 +185,7 @@ def test_free_models_are_singular_with_no_variance_zero_and_no_correlation_one(m
 
 
 def test_smallest_eigenvalue_of_model_3_is_the_variance_of_the_cells(models):
-    variance = variance_components(models["model 3"]).set_index("group")["variance"]
+    variance = variance_components(models["model 3"]).set_index("grouping_factor")["variance"]
     eigenvalues = np.linalg.eigvalsh(compound_symmetry(models["model 3"]))
     assert eigenvalues[0] == pytest.approx(variance[f"{SCHOOL}:ses"])
 
@@ -194,7 +194,7 @@ def test_mid_follows_from_low_and_high(models):
     empty = np.linalg.eigh(random_covariance(models["model 2"])).eigenvectors[:, 0]
     weights = -empty / empty[1]
     effects = random_effects(models["model 2"]).pivot(
-        index="group", columns="effect", values="value"
+        index="cluster", columns="effect", values="value"
     )
     rule = weights[0] * effects["seslow"] + weights[2] * effects["seshigh"]
     np.testing.assert_allclose(rule, effects["sesmid"], atol=1e-6)
@@ -258,13 +258,13 @@ def test_uncertainty_of_school_10_follows_its_pupils(models, counts):
 def test_school_10_may_be_an_average_school(models):
     for fit in models.values():
         table = random_effects(fit)
-        own = table[table["group"].astype(str).str.partition(":")[0] == "10"]
+        own = table[table["cluster"].astype(str).str.partition(":")[0] == "10"]
         assert len(own) in (3, 4)
         assert ((own["lower_2.5"] < 0) & (own["upper_97.5"] > 0)).all()
 
 
 def test_in_model_3_nearly_all_of_it_is_the_school_s(models):
-    value = random_effects(models["model 3"]).set_index("group")["value"]
+    value = random_effects(models["model 3"]).set_index("cluster")["value"]
     for level in LEVELS:
         assert abs(value[f"10:{level}"]) < 0.1 * abs(value[10])
 
@@ -291,17 +291,17 @@ def test_model_3_pulls_high_more_and_follows_low_and_mid(predictions):
 
 
 def test_schools_without_high_borrow_from_their_other_pupils(models, counts):
-    two = random_effects(models["model 2"]).query("effect == 'seshigh'").set_index("group")
+    two = random_effects(models["model 2"]).query("effect == 'seshigh'").set_index("cluster")
     lacking = counts.index[counts["high"] == 0]
     sd = np.sqrt(random_covariance(models["model 2"]).loc["seshigh", "seshigh"])
     assert (two.loc[lacking, "value"].abs() > 0.05).all()
     assert two["se"].drop(lacking).median() < two.loc[lacking, "se"].min()
     assert two.loc[lacking, "se"].max() < 0.7 * sd
-    cells = set(random_effects(models["model 3"])["group"].astype(str))
+    cells = set(random_effects(models["model 3"])["cluster"].astype(str))
     assert not cells & {f"{name}:high" for name in lacking}
     # What to notice in the explorer, of the first of them.
     school, pupils = lacking[0], counts.sum(axis=1)
-    own = random_effects(models["model 2"]).query("group == @school").set_index("effect")["se"]
+    own = random_effects(models["model 2"]).query("cluster == @school").set_index("effect")["se"]
     assert own.idxmax() == "seshigh"
     wider = two.index[two["se"] > own["seshigh"]]
     assert 0 < len(wider) < 0.25 * len(two) and pupils[wider].max() < pupils[school]
@@ -344,8 +344,8 @@ def test_another_reference_changes_correlations_but_no_prediction(pupils, models
 
 def test_a_lacking_level_has_the_widest_interval_and_no_cell(models, counts):
     lacking = counts.index[(counts == 0).any(axis=1)]
-    own = random_effects(models["model 2"]).pivot(index="group", columns="effect", values="se")
+    own = random_effects(models["model 2"]).pivot(index="cluster", columns="effect", values="se")
     assert (own.loc[lacking, "seshigh"] == own.loc[lacking].max(axis=1)).all()
     assert (own.loc[lacking, "seshigh"] > own["seshigh"].median()).all()
-    cells = set(random_effects(models["model 3"])["group"].astype(str))
+    cells = set(random_effects(models["model 3"])["cluster"].astype(str))
     assert not {f"{school}:high" for school in lacking} & cells

@@ -36,11 +36,11 @@ class Case:
         self.pooled = fit_pooled("y ~ treatment", data)
         self.lm = marginal_means(self.pooled, "treatment").set_index("level")
         self.mixed = marginal_means(self.fit, "treatment").set_index("level")
-        table = cluster_means(self.fit).merge(cluster_weights(self.fit)[["group", "lambda"]])
+        table = cluster_means(self.fit).merge(cluster_weights(self.fit)[["cluster", "lambda"]])
         distance = self.fit.predict(table, random_effects=False) - table["observed"]
         table = table.assign(distance=distance, share=1 - table["lambda"])
-        self.clusters = table.set_index("group")
-        self.weights = cluster_weights(self.fit).set_index("group")
+        self.clusters = table.set_index("cluster")
+        self.weights = cluster_weights(self.fit).set_index("cluster")
         self.plain = table.groupby("treatment", observed=True)["observed"].mean()
         self.icc = variance_components(self.fit)["var_prop"].iloc[0]
 
@@ -93,14 +93,14 @@ def test_small_clusters_are_the_lowest_and_the_mixed_line_is_lower(puzzle):
 
 
 def test_small_clusters_shrink_most(puzzle):
-    size = puzzle.clusters["shrinkage"].abs().groupby(puzzle.clusters["n"])
+    size = puzzle.clusters["moved"].abs().groupby(puzzle.clusters["n"])
     assert size.min()[2] > 3 * size.max()[10]
 
 
 def test_cluster_8_moves_away_from_the_mean_of_the_observations(puzzle):
     row = puzzle.clusters.loc[8]
-    assert row["partially_pooled"] < row["observed"] < row["completely_pooled"]
-    assert puzzle.mixed.loc["intervention", "mean"] < row["partially_pooled"]
+    assert row["partial_pooling"] < row["observed"] < row["complete_pooling"]
+    assert puzzle.mixed.loc["intervention", "mean"] < row["partial_pooling"]
 
 
 def test_published_cluster_means(puzzle):
@@ -125,9 +125,9 @@ def test_published_cluster_means(puzzle):
         -0.002013311,
         -0.010811712,
     ]
-    same(puzzle.clusters["partially_pooled"], partial, 5e-6)
-    same(puzzle.clusters["shrinkage"], shrinkage, 5e-6)
-    same(puzzle.clusters["completely_pooled"], [1.589832] * 4 + [4.552558] * 4, 5e-7)
+    same(puzzle.clusters["partial_pooling"], partial, 5e-6)
+    same(puzzle.clusters["moved"], shrinkage, 5e-6)
+    same(puzzle.clusters["complete_pooling"], [1.589832] * 4 + [4.552558] * 4, 5e-7)
     assert puzzle.clusters["n"].tolist() == SIZES
 
 
@@ -230,9 +230,9 @@ def test_no_between_variance_makes_the_mixed_model_the_regression():
 @pytest.mark.parametrize("name", ["puzzle", "off", "huge", "alike", "sized"])
 def test_fixed_effects_are_lm_of_the_shrunken_means(name, request):
     case = request.getfixturevalue(name)
-    again = fit_pooled("partially_pooled ~ treatment", case.clusters)
+    again = fit_pooled("partial_pooling ~ treatment", case.clusters)
     same(again.fixed, case.fit.fixed, 1e-8)
-    shrunken = case.clusters.groupby("treatment", observed=True)["partially_pooled"].mean()
+    shrunken = case.clusters.groupby("treatment", observed=True)["partial_pooling"].mean()
     same(shrunken, case.mixed["mean"], 1e-8)
 
 
@@ -246,7 +246,7 @@ def test_raw_means_and_weights_are_enough(puzzle):
 
 
 def test_shrinking_first_is_something_else(puzzle):
-    moved = puzzle.data["cluster"].map(puzzle.clusters["shrinkage"])
+    moved = puzzle.data["cluster"].map(puzzle.clusters["moved"])
     after = Case(puzzle.data.assign(y=puzzle.data["y"] + moved))
     assert (after.mixed["mean"] - puzzle.mixed["mean"]).abs().min() > 0.02
     # n_j (1 - lambda_j) is proportional to w_j, so the observations' mean stays.
@@ -258,9 +258,9 @@ def test_fixed_effects_plus_residuals_collapse(puzzle):
     wrong = fit.predict(random_effects=False) + fit.residuals(scaled=False)
     wrong = wrong.groupby(puzzle.data["cluster"]).mean()
     group_mean = puzzle.clusters["observed"] + puzzle.clusters["distance"]
-    same(wrong, group_mean - puzzle.clusters["shrinkage"], 1e-8)
+    same(wrong, group_mean - puzzle.clusters["moved"], 1e-8)
     right = fit.predict().groupby(puzzle.data["cluster"]).mean()
-    same(right, puzzle.clusters["partially_pooled"], 1e-12)
+    same(right, puzzle.clusters["partial_pooling"], 1e-12)
     assert np.ptp(wrong.loc[1:4]) < 0.05 * np.ptp(right.loc[1:4])
 
 
@@ -270,11 +270,11 @@ def test_fixed_effects_plus_residuals_collapse(puzzle):
 @pytest.mark.parametrize("name", ["puzzle", "off", "huge", "alike"])
 def test_shrinkage_is_share_times_distance(name, request):
     clusters = request.getfixturevalue(name).clusters
-    same(clusters["shrinkage"], clusters["share"] * clusters["distance"], 1e-10)
+    same(clusters["moved"], clusters["share"] * clusters["distance"], 1e-10)
 
 
 def test_cluster_5_is_twice_as_far_out_as_cluster_1(puzzle):
-    distance, shrinkage = puzzle.clusters["distance"], puzzle.clusters["shrinkage"]
+    distance, shrinkage = puzzle.clusters["distance"], puzzle.clusters["moved"]
     assert distance[5] / distance[1] == pytest.approx(2, abs=0.05)
     assert shrinkage[5] / shrinkage[1] == pytest.approx(2, abs=0.05)
 
@@ -291,7 +291,7 @@ def test_a_large_cluster_far_out_leads_lm_to_the_wrong_sign(off):
 
 
 def test_large_cluster_moves_more_than_a_near_small_one(off):
-    move, share = off.clusters["shrinkage"].abs(), off.clusters["share"]
+    move, share = off.clusters["moved"].abs(), off.clusters["share"]
     assert move[4] < move[1] < move[2]
     assert share[1] < share[4] == share[2]
 
@@ -315,7 +315,7 @@ def test_huge_cluster_against_r(huge):
         7.53869790,
         3.50856204,
     ]
-    same(huge.clusters["partially_pooled"], partial, 1e-6)
+    same(huge.clusters["partial_pooling"], partial, 1e-6)
 
 
 def test_huge_cluster_rules_lm_and_is_one_of_four_in_the_mixed_model(huge):
@@ -335,7 +335,7 @@ def test_each_model_is_nearer_the_truth_once(huge):
 def test_a_far_cluster_of_ten_moves_further_than_a_near_cluster_of_two(huge):
     clusters = huge.clusters
     assert clusters.loc[[1, 4], "n"].tolist() == [2, 10]
-    assert abs(clusters.loc[4, "shrinkage"]) > abs(clusters.loc[1, "shrinkage"])
+    assert abs(clusters.loc[4, "moved"]) > abs(clusters.loc[1, "moved"])
     assert abs(clusters.loc[4, "distance"]) > 5 * abs(clusters.loc[1, "distance"])
 
 
@@ -355,7 +355,7 @@ def test_alike_lines_are_closer_and_small_clusters_shrink_more(alike, puzzle):
     assert alike.clusters.loc[1, "share"] > 10 * puzzle.clusters.loc[1, "share"]
     small = [1, 5]
     assert (
-        alike.clusters.loc[small, "shrinkage"].abs() > puzzle.clusters.loc[small, "shrinkage"].abs()
+        alike.clusters.loc[small, "moved"].abs() > puzzle.clusters.loc[small, "moved"].abs()
     ).all()
 
 

@@ -144,7 +144,7 @@ def test_estimated_sds_lie_between_those_of_mixed_and_separate_estimates(table, 
 
 def test_correlations_of_estimates_are_not_the_estimated_correlation(table, fits):
     def correlation(column):
-        wide = table.pivot(index="group", columns="effect", values=column)
+        wide = table.pivot(index="cluster", columns="effect", values=column)
         return wide["Intercept"].corr(wide["occasion"])
 
     estimate = random_effect_correlations(fits[SLOPES]).loc["Intercept", "occasion"]
@@ -157,7 +157,7 @@ def test_random_effects_are_penalised_least_squares(gpa, fits):
     surprise = rows["gpa"] - design @ fit.fixed.to_numpy()
     penalty = fit.sigma**2 * np.linalg.inv(random_covariance(fit))
     modes = np.linalg.solve(design.T @ design + penalty, design.T @ surprise)
-    assert np.allclose(modes, random_effects(fit).query("group == 1")["value"], atol=1e-8)
+    assert np.allclose(modes, random_effects(fit).query("cluster == 1")["value"], atol=1e-8)
     own = fit_by_cluster("gpa ~ occasion", gpa, "student").iloc[0]
     plain = np.linalg.solve(design.T @ design, design.T @ surprise) + fit.fixed.to_numpy()
     assert np.allclose(plain, own[["Intercept", "occasion"]].astype(float))
@@ -180,7 +180,7 @@ def test_early_leavers_give_up_their_slope_and_make_the_tails(settings):
     table = shrinkage(settings["10 occasions with dropout"]).query("effect == 'occasion'")
     by_stay = table.groupby("n")["shrinkage_factor"].mean()
     assert by_stay.is_monotonic_decreasing and by_stay.loc[2] > 0.9 and by_stay.loc[10] < 0.1
-    deviation = (table["no_pooling"] - table["complete_pooling"]).abs()
+    deviation = (table["no_pooling"] - table["fixed_effect"]).abs()
     assert table.loc[deviation.nlargest(10).index, "n"].le(3).mean() >= 0.9
 
 
@@ -216,7 +216,7 @@ def test_negative_trends(table, fits):
 def test_statsmodels_names_hold_what_the_chapter_says(gpa, fits):
     fit = fits[SLOPES]
     results = fit.results
-    table = random_effects(fit).query("group == 1")
+    table = random_effects(fit).query("cluster == 1")
     variance = results.params["student Var"] * results.scale
     assert variance == pytest.approx(results.cov_re.loc["student", "student"])
     assert np.allclose(results.fe_params, fit.fixed, atol=1e-6)

@@ -47,8 +47,8 @@ def errors(fits):
 
 
 def test_shown_clusters_lie_between_complete_and_no_pooling(fits):
-    table = shrinkage(fits["baseline"]).set_index("group").loc[[42, 67, 22, 64]]
-    inner = table[["complete_pooling", "no_pooling"]]
+    table = shrinkage(fits["baseline"]).set_index("cluster").loc[[42, 67, 22, 64]]
+    inner = table[["fixed_effect", "no_pooling"]]
     assert table["partial_pooling"].between(inner.min(axis=1), inner.max(axis=1)).all()
 
 
@@ -59,7 +59,7 @@ def test_baseline_pulls_slopes_more_than_intercepts(overview):
 
 def test_far_slopes_move_far(fits):
     slopes = shrinkage(fits["baseline"]).query("effect == 'x'")
-    deviation = slopes["no_pooling"] - slopes["complete_pooling"]
+    deviation = slopes["no_pooling"] - slopes["fixed_effect"]
     assert -1 < deviation.corr(slopes["moved"]) < -0.95
 
 
@@ -129,7 +129,7 @@ def test_singletons_inform_the_intercept_and_hardly_the_slope():
     thinned = data[(data["cluster"] > 20) | ~data["cluster"].duplicated()]
     fit = fit_mixed(FORMULA, thinned)
     effects = random_effects(fit)
-    single = effects[effects["group"] <= 20].groupby("effect")["se"].mean()
+    single = effects[effects["cluster"] <= 20].groupby("effect")["se"].mean()
     prior = variance_components(fit).set_index("effect")["sd"]
     assert single["Intercept"] < 0.9 * prior["Intercept"]
     assert single["x"] > 0.97 * prior["x"]
@@ -219,7 +219,7 @@ def test_what_to_notice_in_the_explorer():
 
 def test_a_slope_keeps_more_where_x_spreads(fits):
     spread = create_data().groupby("cluster")["x"].std()
-    slopes = shrinkage(fits["baseline"]).query("effect == 'x'").set_index("group")
+    slopes = shrinkage(fits["baseline"]).query("effect == 'x'").set_index("cluster")
     assert np.corrcoef(spread, slopes["shrinkage_factor"])[0, 1] < -0.95
     misfit = slopes["no_pooling"].sub(slopes["partial_pooling"]).abs()
-    assert misfit.corr(slopes["no_pooling"].sub(slopes["complete_pooling"]).abs()) > 0.8
+    assert misfit.corr(slopes["no_pooling"].sub(slopes["fixed_effect"]).abs()) > 0.8

@@ -4,6 +4,7 @@ Columns follow the sources' tables (R packages mixedup, emmeans and MuMIn): one 
 variance, random effect, cluster, level or model.
 """
 
+from helpers.tables.base import POOLINGS
 from helpers.tables.comparison import compare_models, summarize_fits, summarize_model
 from helpers.tables.effects import (
     coefficients,
@@ -16,15 +17,15 @@ from helpers.tables.effects import (
     variance_components,
 )
 from helpers.tables.means import cluster_means, cluster_weights, marginal_means
-from helpers.tables.pooling import estimation_errors, shrinkage
+from helpers.tables.pooling import shrinkage
 
 __all__ = [
+    "POOLINGS",
     "cluster_means",
     "cluster_weights",
     "coefficients",
     "compare_models",
     "compound_symmetry",
-    "estimation_errors",
     "fixed_effects",
     "marginal_means",
     "random_covariance",

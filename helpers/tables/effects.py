@@ -14,7 +14,13 @@ from helpers.models.fits import (
     FittedModel,
     MixedFit,
 )
-from helpers.tables.base import interval, nested_variance, require_fit, sorted_levels
+from helpers.tables.base import (
+    free_names,
+    interval,
+    nested_variance,
+    require_fit,
+    sorted_levels,
+)
 
 
 def fixed_effects(fit: FittedModel) -> pd.DataFrame:
@@ -27,8 +33,10 @@ def fixed_effects(fit: FittedModel) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        term, value, se, t, p_value, lower_2.5, upper_97.5, in the units of the response. Mixed
-        fits use the normal distribution, as the sources do; pooled fits Student's t.
+        One row per term: ``term``; ``value``, the estimate; ``se``, its standard error; ``t``,
+        their ratio; ``p_value``, two-sided; ``lower_2.5`` and ``upper_97.5``, limits of the 95 %
+        interval. Value, se and limits are in units of the response per unit of the predictor.
+        Mixed fits use the normal distribution, as the sources do; pooled fits Student's t.
 
     Raises
     ------
@@ -70,8 +78,11 @@ def variance_components(fit: MixedFit) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        group, effect, variance, sd, var_prop: a nested term first, the residual last, as lme4
-        prints them. ``var_prop`` is the share of the sum of all rows.
+        One row per variance, a nested term first, the residual last, as lme4 prints them:
+        ``grouping_factor``, the column of the clusters, ``g:h`` of a nested term, or
+        ``Residual``; ``effect``, which of the cluster's effects, empty for the residual;
+        ``variance`` and its root ``sd``; ``var_prop``, the row's share of the sum of all rows,
+        which is a share of the response's variance only where no slope varies.
 
     Raises
     ------
@@ -84,10 +95,10 @@ def variance_components(fit: MixedFit) -> pd.DataFrame:
     >>> from helpers.data.simulate import create_data
     >>> table = variance_components(fit_mixed("y ~ x + (x | cluster)", create_data()))
     >>> print(table.round(3).to_string(index=False))
-       group    effect  variance    sd  var_prop
-     cluster Intercept     0.291 0.540     0.217
-     cluster         x     0.060 0.245     0.045
-    Residual               0.992 0.996     0.739
+    grouping_factor    effect  variance    sd  var_prop
+            cluster Intercept     0.291 0.540     0.217
+            cluster         x     0.060 0.245     0.045
+           Residual               0.992 0.996     0.739
     """
     require_fit(fit, MixedFit)
     rows = [
@@ -99,7 +110,7 @@ def variance_components(fit: MixedFit) -> pd.DataFrame:
     if fit.terms.nested:
         rows.insert(0, (fit.terms.nested.grouping, "Intercept", nested_variance(fit)))
     rows.append(("Residual", "", fit.sigma**2))
-    table = pd.DataFrame(rows, columns=["group", "effect", "variance"])
+    table = pd.DataFrame(rows, columns=["grouping_factor", "effect", "variance"])
     return table.assign(
         sd=np.sqrt(table["variance"]), var_prop=table["variance"] / table["variance"].sum()
     )
@@ -169,8 +180,13 @@ def random_effects(fit: MixedFit) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        group_var, effect, group, value, se, lower_2.5, upper_97.5: one row per random effect.
-        ``se`` is the conditional sd given the data and the estimates (lme4's ``condVar``).
+        One row per random effect: ``grouping_factor``, the column of the clusters, ``g:h`` of
+        a nested term; ``effect``; ``cluster``, the cluster's label, ``cluster:level`` of a
+        nested term; ``value``, the conditional mode; ``se``, the conditional sd given the data
+        and the estimates (lme4's ``condVar``), zero along a direction without variance;
+        ``lower_2.5`` and ``upper_97.5``, ``value`` plus or minus 1.96 ``se``. Neither knows
+        that the fixed effects and variances are estimates themselves, so with few clusters
+        these intervals are too short.
 
     Raises
     ------
@@ -207,9 +223,10 @@ def coefficients(fit: MixedFit) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per cluster: the grouping column, then one column per term. A random effect with
-        no fixed effect of its name has a column of its own, as in lme4's ``coef``. Nested
-        random effects are left to :func:`random_effects`.
+        One row per cluster: its label in the grouping column, then one column per term. A
+        random effect with no fixed effect of its name has a column of its own, as in lme4's
+        ``coef``. A term that is called like the grouping column gets an underscore behind it.
+        Nested random effects are left to :func:`random_effects`.
 
     Raises
     ------
@@ -231,6 +248,7 @@ def coefficients(fit: MixedFit) -> pd.DataFrame:
     table = table.add(fit.fixed, axis=1, fill_value=0)
     extra = [name for name in names if name not in fit.fixed.index]
     table = table[[*fit.fixed.index, *extra]]
+    table.columns = free_names(table.columns, [fit.terms.group])
     table.insert(0, fit.terms.group, fit.random_design.labels)
     return table
 
@@ -324,9 +342,9 @@ def compound_symmetry(fit: MixedFit) -> pd.DataFrame:
 def _effect_rows(fit, position, effect, se) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "group_var": fit.terms.group,
+            "grouping_factor": fit.terms.group,
             "effect": effect,
-            "group": fit.random_design.labels,
+            "cluster": fit.random_design.labels,
             "value": fit.solution.effects[:, position],
             "se": se[:, position],
         }
@@ -339,9 +357,9 @@ def _nested_rows(fit, se) -> pd.DataFrame:
     cluster = np.repeat(np.asarray(fit.random_design.labels), occurs.sum(axis=1))
     return pd.DataFrame(
         {
-            "group_var": fit.terms.nested.grouping,
+            "grouping_factor": fit.terms.nested.grouping,
             "effect": "Intercept",
-            "group": [f"{g}:{h}" for g, h in zip(cluster, levels[occurs], strict=True)],
+            "cluster": [f"{g}:{h}" for g, h in zip(cluster, levels[occurs], strict=True)],
             "value": fit.solution.effects[:, first:][occurs],
             "se": se[:, first:][occurs],
         }
