@@ -57,7 +57,7 @@ def cluster_lines(
     >>> data = create_data()
     >>> table = shrinkage(fit_mixed("y ~ x + (x | cluster)", data))
     >>> print(cluster_lines(data, table, [42, 67]).charts[0].description)
-    Data of cluster 42, 10 observations, with three lines; slopes: complete pooling 0.54, no
+    Data of cluster 42, 10 observations, with three lines; slopes: complete pooling 0.55, no
     pooling -0.70, partial pooling 0.28.
     """
     unknown = sorted(set(clusters) - set(table["cluster"]))

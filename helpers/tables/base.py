@@ -141,6 +141,29 @@ def is_random_intercept(fit) -> bool:
     return fit.random_design.names == ["Intercept"] and not fit.terms.nested
 
 
+def refuse_double_names(fit) -> None:
+    """Raise DataError if two fixed effects have one random effect's name.
+
+    A level and a column can print alike: ``ses`` with the level ``mid``, and ``sesmid``.
+    """
+    names = list(fit.fixed.index)
+    for name in fit.random_design.names:
+        if names.count(name) > 1:
+            raise DataError(
+                f"two fixed effects of {fit.formula!r} are called {name!r}. Rename a column or a "
+                "level, so that they print differently."
+            )
+
+
+def at_random_effects(fit, coefficients) -> np.ndarray:
+    """Give the fixed coefficients of the random effects' names, 0 where there is none."""
+    refuse_double_names(fit)
+    names = list(fit.fixed.index)
+    return np.array(
+        [coefficients[names.index(n)] if n in names else 0.0 for n in fit.random_design.names]
+    )
+
+
 def varying_columns(fit) -> list[str]:
     """Columns of the data that the random effects of a cluster use."""
     names = [

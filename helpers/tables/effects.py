@@ -18,6 +18,7 @@ from helpers.tables.base import (
     free_names,
     interval,
     nested_variance,
+    refuse_double_names,
     require_fit,
     sorted_levels,
 )
@@ -232,6 +233,8 @@ def coefficients(fit: MixedFit) -> pd.DataFrame:
     ------
     TypeError
         If `fit` is not a mixed fit.
+    DataError
+        If two fixed effects have the name of one random effect.
 
     Examples
     --------
@@ -243,14 +246,18 @@ def coefficients(fit: MixedFit) -> pd.DataFrame:
     1        2       0.60  0.45
     """
     require_fit(fit, MixedFit)
-    names = fit.random_design.names
-    table = pd.DataFrame(fit.solution.effects[:, : len(names)], columns=names)
-    table = table.add(fit.fixed, axis=1, fill_value=0)
-    extra = [name for name in names if name not in fit.fixed.index]
-    table = table[[*fit.fixed.index, *extra]]
-    table.columns = free_names(table.columns, [fit.terms.group])
-    table.insert(0, fit.terms.group, fit.random_design.labels)
-    return table
+    refuse_double_names(fit)
+    names, terms = fit.random_design.names, list(fit.fixed.index)
+    modes = fit.solution.effects[:, : len(names)]
+    columns = [
+        fit.fixed.iloc[place] + (modes[:, names.index(term)] if term in names else 0.0)
+        for place, term in enumerate(terms)
+    ]
+    extra = [name for name in names if name not in terms]
+    columns += [modes[:, names.index(name)] for name in extra]
+    free = free_names([*terms, *extra], [fit.terms.group])
+    table = pd.DataFrame({fit.terms.group: fit.random_design.labels})
+    return table.assign(**dict(zip(free, columns, strict=True)))
 
 
 def reparameterize(fit: MixedFit, transformation: pd.DataFrame) -> pd.DataFrame:

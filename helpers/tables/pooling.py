@@ -7,7 +7,7 @@ import pandas as pd
 
 from helpers.models.design import DataError
 from helpers.models.fits import MixedFit, fit_pooled, least_squares_by_cluster
-from helpers.tables.base import require_fit
+from helpers.tables.base import at_random_effects, require_fit
 
 
 def shrinkage(fit: MixedFit) -> pd.DataFrame:
@@ -41,7 +41,7 @@ def shrinkage(fit: MixedFit) -> pd.DataFrame:
     TypeError
         If `fit` is not a mixed fit.
     DataError
-        If the model has a nested term.
+        If the model has a nested term, or two fixed effects have the name of one random effect.
 
     Notes
     -----
@@ -69,7 +69,7 @@ def shrinkage(fit: MixedFit) -> pd.DataFrame:
         )
     random, own = fit.random_design, _own_deviations(fit)
     n_clusters, size = own.shape
-    fixed = fit.fixed.reindex(random.names, fill_value=0.0).to_numpy()
+    fixed = at_random_effects(fit, fit.fixed.to_numpy())
     table = pd.DataFrame(
         {
             "cluster": np.repeat(random.labels, size),
@@ -96,8 +96,6 @@ def _own_deviations(fit) -> np.ndarray:
 
 def _complete_pooling(fit) -> np.ndarray:
     """Coefficient of each random effect in a regression on all rows."""
-    names = fit.random_design.names
     if fit.fixed.empty:
-        return np.zeros(len(names))
-    pooled = fit_pooled(fit.terms.fixed, fit.data).fixed
-    return pooled.reindex(names, fill_value=0.0).to_numpy()
+        return np.zeros(len(fit.random_design.names))
+    return at_random_effects(fit, fit_pooled(fit.terms.fixed, fit.data).fixed.to_numpy())
