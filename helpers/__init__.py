@@ -23,7 +23,7 @@ from helpers.models import (
     fit_mixed,
     fit_pooled,
 )
-from helpers.prose import glue_numbers
+from helpers.prose import claim, glue_numbers
 from helpers.studies import estimation_errors, pooling_study, treatment_study
 from helpers.tables import (
     cluster_means,
@@ -51,6 +51,7 @@ __all__ = [
     "ExploreError",
     "FormulaError",
     "RRandom",
+    "claim",
     "cluster_means",
     "cluster_weights",
     "coefficients",
