@@ -26,17 +26,24 @@ from helpers.models import (
 from helpers.prose import claim, glue_numbers
 from helpers.studies import estimation_errors, pooling_study, treatment_study
 from helpers.tables import (
+    check_data,
     cluster_means,
     cluster_weights,
     coefficients,
     compare_models,
+    compare_with_pooled,
     compound_symmetry,
     fixed_effects,
+    intraclass_correlation,
     marginal_means,
+    marginal_slopes,
+    pairwise_contrasts,
+    r_squared,
     random_covariance,
     random_effect_correlations,
     random_effects,
     reparameterize,
+    report,
     shrinkage,
     summarize_fits,
     summarize_model,
@@ -44,6 +51,13 @@ from helpers.tables import (
 )
 
 __all__ = [
+    "report",
+    "r_squared",
+    "pairwise_contrasts",
+    "marginal_slopes",
+    "intraclass_correlation",
+    "compare_with_pooled",
+    "check_data",
     "GPA_SETTINGS",
     "SCENARIOS",
     "ConvergenceError",

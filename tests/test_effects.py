@@ -12,18 +12,22 @@ from hypothesis import strategies as st
 from helpers.data.simulate import create_data
 from helpers.models.fits import fit_mixed, fit_pooled
 from helpers.tables import (
+    cluster_means,
     cluster_weights,
     coefficients,
     compare_models,
     compound_symmetry,
     fixed_effects,
+    marginal_means,
     random_covariance,
     random_effect_correlations,
     random_effects,
     reparameterize,
     shrinkage,
+    summarize_fits,
     variance_components,
 )
+from helpers.tables.means import MEAN_COLUMNS
 
 SLOPES = "y ~ x + (x | cluster)"
 few_designs = settings(max_examples=15, deadline=None, derandomize=True)
@@ -122,6 +126,87 @@ def test_coefficients_of_effects_without_a_fixed_effect(pupils):
     effects = random_effects(pupils[2]).pivot(index="cluster", columns="effect", values="value")
     np.testing.assert_allclose(table["seslow"], effects["seslow"])
     assert table["Intercept"].nunique() == 1
+
+
+NAMES = (
+    "cluster group grouping_factor n observed effect value status shrinkage level mean moved term "
+    "Residual variance se t pooling partial_pooling fixed_effect model index level_0"
+).split()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_table_breaks_on_a_name(name):
+    """A predictor, a grouping factor, a response or a cluster-level predictor may be called so."""
+    stream = np.random.default_rng(5)
+    data = pd.DataFrame({"id": np.arange(90) % 15, "z": stream.normal(size=90)})
+    data["out"] = stream.normal(size=15)[data["id"]] * (1 + data["z"]) + stream.normal(size=90)
+    expected = all_tables(fit_mixed("out ~ z + (z | id)", data))
+    for old, formula in {
+        "z": f"out ~ {name} + ({name} | id)",
+        "id": f"out ~ z + (z | {name})",
+        "out": f"{name} ~ z + (z | id)",
+    }.items():
+        found = all_tables(fit_mixed(formula, data.rename(columns={old: name})))
+        for table, frame in found.items():
+            assert frame.columns.is_unique
+            numbers = frame.select_dtypes("float").to_numpy()
+            np.testing.assert_allclose(
+                numbers, expected[table].select_dtypes("float"), rtol=1e-6, atol=1e-9
+            )
+    constant = data.assign(**{name: (data["id"] % 2).map({0: "even", 1: "odd"})})
+    fit = fit_mixed(f"out ~ {name} + (1 | id)", constant)
+    means = cluster_means(fit)
+    assert means.columns.is_unique and len(means) == 15
+    own = means[f"{name}_" if name in MEAN_COLUMNS else name]
+    assert own.tolist() == ["even", "odd"] * 7 + ["even"]
+    assert marginal_means(fit, name)["level"].tolist() == ["even", "odd"]
+    summary = summarize_fits({name: fit})
+    assert summary.loc[name, "sd Residual"] == fit.sigma
+
+
+def test_an_effect_called_residual_has_its_own_sd():
+    stream = np.random.default_rng(5)
+    data = pd.DataFrame({"g": np.arange(90) % 15, "Residual": stream.normal(size=90)})
+    data["y"] = stream.normal(size=15)[data["g"]] * data["Residual"] + stream.normal(size=90)
+    fit = fit_mixed("y ~ Residual + (Residual | g)", data)
+    row = summarize_fits({"a": fit}).loc["a"]
+    assert row["sd Residual"] == fit.sigma
+    assert row["sd Residual_"] == np.sqrt(random_covariance(fit).loc["Residual", "Residual"])
+
+
+LABELS = {
+    "integers": lambda ids: ids * 7,
+    "text": lambda ids: ids.map("c{:02d}".format),
+    "categories": lambda ids: pd.Categorical(ids.map(str), [str(n) for n in range(20)]),
+    "intervals": lambda ids: pd.cut(ids, np.arange(-1, 15)),
+    "nullable": lambda ids: ids.astype("Int64"),
+    "dates": lambda ids: pd.Timestamp("2026-01-01") + pd.to_timedelta(ids, unit="D"),
+}
+
+
+@pytest.mark.parametrize("kind", LABELS)
+def test_labels_of_any_kind_stand_in_the_tables(kind):
+    stream = np.random.default_rng(6)
+    ids = pd.Series(np.arange(90) % 15)
+    data = pd.DataFrame({"g": LABELS[kind](ids), "x": stream.normal(size=90)})
+    data["y"] = stream.normal(size=15)[ids] * (1 + data["x"]) + stream.normal(size=90)
+    labels = list(pd.Series(LABELS[kind](pd.Series(range(15)))))
+    fit = fit_mixed("y ~ x + (x | g)", data)
+    assert list(coefficients(fit)["g"]) == labels
+    assert list(shrinkage(fit)["cluster"])[::2] == labels
+    assert list(random_effects(fit)["cluster"])[:15] == labels
+    assert list(cluster_means(fit_mixed("y ~ 1 + (1 | g)", data))["cluster"]) == labels
+
+
+def test_a_term_called_like_the_grouping_column_gets_an_underscore():
+    stream = np.random.default_rng(7)
+    data = pd.DataFrame({"g": np.arange(60) % 12, "y": stream.normal(size=60)})
+    data["y"] += data["g"] + stream.normal(size=12)[data["g"]]
+    fit = fit_mixed("y ~ g + (1 | g)", data)
+    table = coefficients(fit)
+    assert table.columns.tolist() == ["g", "Intercept", "g_"]
+    assert table["g"].tolist() == list(range(12))
+    assert table["g_"].nunique() == 1 and table["g_"].iloc[0] == fit.fixed["g"]
 
 
 def all_tables(fit):

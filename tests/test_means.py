@@ -1,6 +1,7 @@
 """Means of clusters and levels."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -36,6 +37,53 @@ def test_marginal_means_of_one_factor_are_its_coefficients(fit_of):
     np.testing.assert_allclose(
         table["upper"] - table["mean"], 2.446911851144969 * table["se"], rtol=1e-3
     )
+
+
+MEANS = [
+    "a factor of clusters",
+    "two values of a number",
+    "a number's two values",
+    "a boolean",
+    "numbers as categories, averaged",
+    "numbers as categories",
+    "a logarithm",
+    "slopes vary",
+    "an interaction",
+    "an interaction with a number",
+    "an interaction apart",
+    "given values",
+]
+WARNED = {"an interaction", "an interaction with a number"}
+
+
+@pytest.mark.parametrize("name", MEANS)
+def test_marginal_means_are_those_of_emmeans(name, table_values, table_data, recwarn):
+    """With Kenward & Roger's errors; emmeans also warns of what `at` fixes, we do not."""
+    expected = table_values["means"][name]
+    at = {"sex": "m", "dose": 2} if name == "given values" else None
+    fit = fit_mixed(expected["formula"], table_data)
+    table = marginal_means(fit, expected["predictor"], at=at)
+    assert table["level"].tolist() == expected["level"]
+    for column in ("mean", "se", "df", "lower", "upper"):
+        np.testing.assert_allclose(table[column], expected[column], rtol=2e-4, atol=1e-5)
+    misleading = [str(warning.message) for warning in recwarn if "mislead" in str(warning.message)]
+    assert bool(misleading) == (name in WARNED)
+
+
+def test_levels_keep_their_type_and_order(table_data):
+    data = table_data.assign(
+        band=pd.cut(table_data["dose"], [0, 3, 6, 9]),
+        size=pd.Categorical(table_data["sex"].map({"f": "small", "m": "big"}), ["small", "big"]),
+        whole=table_data["period"].astype("Int64"),
+    )
+    fit = fit_mixed("y ~ band + size + whole + old + (1 | cluster)", data)
+    assert marginal_means(fit, "band")["level"].tolist() == data["band"].cat.categories.tolist()
+    assert marginal_means(fit, "size")["level"].tolist() == ["small", "big"]
+    assert marginal_means(fit, "whole")["level"].tolist() == [1, 2, 3]
+    one = marginal_means(fit, "size", at={"band": pd.Interval(0, 3), "old": True})
+    fixed = fit.fixed
+    expected = fixed["Intercept"] + fixed["oldTrue"] + fixed["whole"] * data["whole"].mean()
+    assert one.loc[0, "mean"] == pytest.approx(expected)
 
 
 def test_marginal_means_average_over_the_other_predictors(data_of):

@@ -1,18 +1,24 @@
 """Shrinkage of any data, and of any names."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
 from helpers.data.simulate import create_data, treatment_clusters
-from helpers.models.fits import fit_by_cluster, fit_mixed
+from helpers.models.fits import fit_by_cluster, fit_mixed, fit_pooled
 from helpers.tables import coefficients, shrinkage
 
 SLOPES = "y ~ x + (x | cluster)"
 INTERCEPTS = "y ~ x + (1 | cluster)"
 few_designs = settings(max_examples=15, deadline=None, derandomize=True)
 seeds = st.integers(0, 5_000)
+
+
+@pytest.fixture(scope="module")
+def pupils(fit_of):
+    return fit_of("pupils model 1")
 
 
 def test_shrinkage_holds_the_other_tables(baseline, data_of):
@@ -97,6 +103,26 @@ def test_a_slope_from_few_or_noisy_rows_is_taken_back_more(baseline):
             precision = baseline.solution.covariance @ design.T @ design / sigma**2
             kept[n, sigma] = (precision @ np.linalg.inv(np.eye(2) + precision))[1, 1]
     assert kept[40, 1] > kept[4, 1] and kept[40, 1] > kept[40, 2] and kept[4, 1] > kept[4, 2]
+
+
+def test_complete_pooling_is_least_squares_on_all_rows(baseline):
+    table = shrinkage(baseline).groupby("effect")["complete_pooling"]
+    assert table.nunique().tolist() == [1, 1]
+    pooled = fit_pooled("y ~ x", baseline.data).fixed
+    np.testing.assert_allclose(table.first()[pooled.index], pooled)
+    one = shrinkage(fit_mixed("y ~ 1 + (0 + x | cluster)", baseline.data))
+    assert (one[["complete_pooling", "fixed_effect"]] == 0).all(axis=None)
+
+
+def test_a_factor_may_leave_0_to_1_and_an_estimate_the_way_to_its_fixed_effect(baseline, pupils):
+    """Both follow from correlated effects; the docstring says so."""
+    table = shrinkage(baseline)
+    distance = table["no_pooling"] - table["fixed_effect"]
+    share = -table["moved"] / distance
+    assert (~share.between(0, 1)).sum() == 23
+    hundred = table[(table["cluster"] == 100) & (table["effect"] == "Intercept")].iloc[0]
+    assert hundred["fixed_effect"] < hundred["no_pooling"] < hundred["partial_pooling"]
+    assert shrinkage(pupils)["shrinkage_factor"].max() > 1
 
 
 def test_clusters_too_small_for_an_own_estimate_have_none(data_of):

@@ -6,6 +6,8 @@ variance, random effect, cluster, level or model.
 
 from helpers.tables.base import POOLINGS
 from helpers.tables.comparison import compare_models, summarize_fits, summarize_model
+from helpers.tables.contrasts import marginal_slopes, pairwise_contrasts
+from helpers.tables.data_checks import check_data
 from helpers.tables.effects import (
     coefficients,
     compound_symmetry,
@@ -18,20 +20,33 @@ from helpers.tables.effects import (
 )
 from helpers.tables.means import cluster_means, cluster_weights, marginal_means
 from helpers.tables.pooling import shrinkage
+from helpers.tables.report import report
+from helpers.tables.variance_shares import (
+    compare_with_pooled,
+    intraclass_correlation,
+    r_squared,
+)
 
 __all__ = [
     "POOLINGS",
+    "check_data",
     "cluster_means",
     "cluster_weights",
     "coefficients",
     "compare_models",
+    "compare_with_pooled",
     "compound_symmetry",
     "fixed_effects",
+    "intraclass_correlation",
     "marginal_means",
+    "marginal_slopes",
+    "pairwise_contrasts",
+    "r_squared",
     "random_covariance",
     "random_effect_correlations",
     "random_effects",
     "reparameterize",
+    "report",
     "shrinkage",
     "summarize_fits",
     "summarize_model",

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from helpers.models.design import DataError, check_columns
+from helpers.models.design import DataError
 from helpers.models.fits import FittedModel, MixedFit, PooledFit
 from helpers.models.formula import column_names
 from helpers.models.reml import kenward_roger
@@ -174,7 +174,6 @@ def varying_columns(fit) -> list[str]:
 
 def random_rows(fit, data: pd.DataFrame) -> np.ndarray:
     """Design of a cluster's random effects without nested ones, shape (len(data), effects)."""
-    check_columns(data, varying_columns(fit))
     # The design wants clusters, and levels of a nested factor; any will do.
     rows = data.assign(**{name: fit.data[name].iloc[0] for name in _grouping_columns(fit)})
     return fit.random_design.rows(rows)[0][:, : len(fit.random_design.names)]
