@@ -1,5 +1,6 @@
 """What the explorers show is what the fits and tables say."""
 
+import itertools
 import re
 
 import numpy as np
@@ -33,7 +34,7 @@ def test_presets_are_the_scenarios(name):
     settings = explorers.shrinkage_presets()[name]
     for key, offered in explorers.SHRINKAGE_CONTROLS.items():
         assert settings[key] in (offered.values() if isinstance(offered, dict) else offered)
-    frame = explorers.shrinkage_sample(**settings).set_index("cluster")
+    frame = explorers.shrinkage_sample(**settings).set_index("number")
     fit = fit_mixed(FORMULA, create_data(**SCENARIOS[name]))
     for effect, rows in shrinkage(fit).groupby("effect"):
         rows = rows.set_index("cluster")
@@ -195,3 +196,14 @@ def test_weights_at_the_fits_own_correlation_are_the_fits():
     assert np.allclose(frame["weight_complete"], weights["observation_weight"])
     assert np.allclose(frame["shrunken"], table["partial_pooling"])
     assert np.allclose(frame["mean_complete"], table["complete_pooling"])
+
+
+def test_a_larger_cluster_never_weighs_less_and_at_most_by_the_ratio_of_the_sizes():
+    """At every setting of the explorer of weights."""
+    data = treatment_clusters(SIZES, 824523)
+    weighted = explorers.weights_at(cluster_means(fit_mixed("y ~ treatment + (1 | cluster)", data)))
+    for setting in itertools.product(*explorers.WEIGHT_CONTROLS.values()):
+        frame = weighted(*setting).query("treatment == 'intervention'").sort_values("n")
+        more = frame["weight_partial"].pct_change().dropna()
+        assert (more >= -1e-12).all()
+        assert (more <= frame["n"].pct_change().dropna() + 1e-12).all()

@@ -1,4 +1,4 @@
-"""Charts of the explorers: without rows, which :func:`helpers.controls.explore.explore` brings.
+"""Charts of the explorers: without rows, which :func:`helpers.controls.explore` brings.
 
 Fields and parameters are the columns of the function of :mod:`helpers.controls.explorers`
 that each chart is made for.
@@ -276,14 +276,14 @@ def _shrunken(clusters) -> alt.Chart:
 
 
 def _ring(clusters) -> alt.Chart:
-    return clusters.transform_filter("datum.cluster == cluster").mark_point(
+    return clusters.transform_filter("datum.number == cluster").mark_point(
         clip=True, size=260, stroke="currentColor", strokeWidth=2.5, opacity=1
     )
 
 
 def _ellipse() -> alt.Chart:
     # The 100 rows serve as points of the ellipse too; the last one meets the first.
-    angle = "(datum.cluster - 1) * 2 * PI / 99"
+    angle = "(datum.number - 1) * 2 * PI / 99"
     radius = "[0, 1.51, 2.448][ellipse]"
     return (
         alt.Chart()
@@ -310,7 +310,7 @@ def _ellipse() -> alt.Chart:
 def _fixed_effects() -> alt.Chart:
     row = (
         alt.Chart()
-        .transform_filter("datum.cluster == 1")
+        .transform_filter("datum.number == 1")
         .transform_calculate(pooling=f"'{FIXED_EFFECT}'")
     )
     return fixed_point(row, "fixed_Intercept", "fixed_x")
@@ -322,10 +322,10 @@ def _ringed_in_words() -> alt.Chart:
 
     return (
         alt.Chart()
-        .transform_filter("datum.cluster == cluster")
+        .transform_filter("datum.number == cluster")
         .transform_calculate(
             words=(
-                "['cluster ' + datum.cluster + ', observations: ' + datum.n, "
+                "['cluster ' + datum.number + ', observations: ' + datum.n, "
                 f"'own intercept, slope: ' + (datum.n < 2 ? 'none' : {pair('no')}), "
                 f"'shrunken: ' + {pair('partial')}]"
             )
@@ -338,7 +338,7 @@ def _ringed_in_words() -> alt.Chart:
 def _outside_in_words() -> alt.Chart:
     return (
         alt.Chart()
-        .transform_filter("datum.cluster == 1 && outside > 0")
+        .transform_filter("datum.number == 1 && outside > 0")
         .transform_calculate(words="'own estimates outside the frame: ' + outside")
         .mark_text(align="left", baseline="bottom")
         .encode(x=alt.value(8), y=alt.value("height"), text="words:N")

@@ -1,7 +1,7 @@
 """What the explorers compute for one setting of their controls.
 
 Each function here is, or returns, a function of control values that gives one row per mark: what
-:func:`helpers.controls.explore.explore` calls over the whole grid.
+:func:`helpers.controls.explore` calls over the whole grid.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def shrinkage_sample(
     Returns
     -------
     DataFrame
-        One row per cluster: cluster, n, no_Intercept, no_x, partial_Intercept, partial_x, and, the
+        One row per cluster: number, n, no_Intercept, no_x, partial_Intercept, partial_x, and, the
         same in all rows, whether sizes are unequal, how many lines of clusters lie outside
         :data:`SHRINKAGE_VIEW`, the estimates of the whole fit, and whether it is singular. A
         cluster without a line of its own (fewer than two rows) stands where the mixed model puts
@@ -91,9 +91,9 @@ def shrinkage_sample(
 
     Examples
     --------
-    >>> shrinkage_sample()[["cluster", "n", "no_x", "partial_x", "sd_x"]].round(2).head(1)
-       cluster   n  no_x  partial_x  sd_x
-    0        1  10  0.08       0.33  0.24
+    >>> shrinkage_sample()[["number", "n", "no_x", "partial_x", "sd_x"]].round(2).head(1)
+       number   n  no_x  partial_x  sd_x
+    0       1  10  0.08       0.33  0.24
     """
     unequal = cluster_sizes == "unequal"
     data = create_data(
@@ -128,7 +128,7 @@ def _clusters(data, fits) -> pd.DataFrame:
     everybody = np.arange(1, _N_CLUSTERS + 1)
     # No rows at all: a new cluster, for which the best guess is the fixed effect.
     partial = partial.reindex(everybody).fillna(fixed)
-    table = pd.DataFrame({"cluster": everybody, "n": own["n"].reindex(everybody, fill_value=0)})
+    table = pd.DataFrame({"number": everybody, "n": own["n"].reindex(everybody, fill_value=0)})
     for effect in EFFECTS:
         table[f"no_{effect}"] = own[effect].reindex(everybody).fillna(partial[effect])
         table[f"partial_{effect}"] = partial[effect]

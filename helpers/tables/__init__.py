@@ -8,6 +8,7 @@ from helpers.tables.base import POOLINGS
 from helpers.tables.comparison import compare_models, summarize_fits, summarize_model
 from helpers.tables.contrasts import marginal_slopes, pairwise_contrasts
 from helpers.tables.data_checks import check_data
+from helpers.tables.densities import ESTIMATES, density_grid, estimate_densities
 from helpers.tables.effects import (
     coefficients,
     compound_symmetry,
@@ -18,6 +19,7 @@ from helpers.tables.effects import (
     reparameterize,
     variance_components,
 )
+from helpers.tables.intervals import intervals
 from helpers.tables.means import cluster_means, cluster_weights, marginal_means
 from helpers.tables.pooling import shrinkage
 from helpers.tables.report import report
@@ -28,6 +30,7 @@ from helpers.tables.variance_shares import (
 )
 
 __all__ = [
+    "ESTIMATES",
     "POOLINGS",
     "check_data",
     "cluster_means",
@@ -36,7 +39,10 @@ __all__ = [
     "compare_models",
     "compare_with_pooled",
     "compound_symmetry",
+    "density_grid",
+    "estimate_densities",
     "fixed_effects",
+    "intervals",
     "intraclass_correlation",
     "marginal_means",
     "marginal_slopes",

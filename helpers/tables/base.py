@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtr, stdtrit
 
 from helpers.models.design import DataError
 from helpers.models.fits import FittedModel, MixedFit, PooledFit
 from helpers.models.formula import column_names
-from helpers.models.reml import kenward_roger
+from helpers.models.inference import kenward_roger
 
 LEVEL = 0.95
 
@@ -98,7 +98,7 @@ def free_names(names: Iterable, taken: Iterable) -> list[str]:
 
 def interval(value, se, degrees_of_freedom) -> dict:
     """Limits of a 95 % interval, with Student's t."""
-    margin = stats.t.ppf((1 + LEVEL) / 2, degrees_of_freedom) * se
+    margin = stdtrit(degrees_of_freedom, (1 + LEVEL) / 2) * se
     return {"lower_2.5": value - margin, "upper_97.5": value + margin}
 
 
@@ -112,7 +112,7 @@ def t_table(value, covariance_of, df) -> dict:
         "se": se,
         "df": df,
         "t": statistic,
-        "p_value": 2 * stats.t.sf(np.abs(statistic), df),
+        "p_value": 2 * stdtr(df, -np.abs(statistic)),
         **interval(value, se, df),
     }
 
@@ -121,9 +121,19 @@ def small_sample(fit: FittedModel, weights: np.ndarray) -> tuple[np.ndarray, np.
     """Covariance matrix of the fixed effects, and degrees of freedom of each row of weights.
 
     Those of Kenward & Roger (1997) for a mixed fit, the regression's own for a pooled one.
+
+    Raises
+    ------
+    DataError
+        If a mixed fit is by maximum likelihood: the correction is of REML estimates.
     """
     if isinstance(fit, PooledFit):
         return fit.fixed_covariance.to_numpy(), np.full(len(weights), fit.degrees_of_freedom)
+    if not fit.reml:
+        raise DataError(
+            "Kenward & Roger's correction is of REML estimates. Refit with reml=True, or ask "
+            "fixed_effects for df='normal'."
+        )
     random = fit.random_design
     small = kenward_roger(
         fit.solution, fit.fixed_design.matrix, random.matrix, random.clusters, random.blocks

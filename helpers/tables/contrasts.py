@@ -7,7 +7,6 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from helpers.models.fits import FittedModel
 from helpers.tables.base import LEVEL, require_fit, small_sample, t_table
@@ -145,11 +144,14 @@ def _estimate(fit, rows) -> pd.DataFrame:
 
 def _adjust(table, n_levels) -> pd.DataFrame:
     """Tukey's p values and intervals: the studentized range is that of t times the root of 2."""
+    # scipy.stats takes long to import; only this function needs it.
+    from scipy.stats import studentized_range
+
     df = table["df"].to_numpy()
-    quantile = stats.studentized_range.ppf(LEVEL, n_levels, df) / np.sqrt(2)
+    quantile = studentized_range.ppf(LEVEL, n_levels, df) / np.sqrt(2)
     margin = quantile * table["se"]
     statistic = np.sqrt(2) * table["t"].abs().to_numpy()
     return table.assign(
-        p_value=stats.studentized_range.sf(statistic, n_levels, df),
+        p_value=studentized_range.sf(statistic, n_levels, df),
         **{"lower_2.5": table["value"] - margin, "upper_97.5": table["value"] + margin},
     )

