@@ -138,8 +138,8 @@ def test_effects_and_shrinkage_are_those_of_the_tables():
     data = create_data(n_cluster=20)
     fits = fit_many(SLOPES, data, data[["y"]], effects=True)
     alone = fit_mixed(SLOPES, data)
-    modes = random_effects(alone).pivot(index="group", columns="effect", values="value")
-    factors = shrinkage(alone).pivot(index="group", columns="effect", values="shrinkage_factor")
+    modes = random_effects(alone).pivot(index="cluster", columns="effect", values="value")
+    factors = shrinkage(alone).pivot(index="cluster", columns="effect", values="shrinkage_factor")
     np.testing.assert_allclose(fits.effects[0], modes[["Intercept", "x"]], atol=1e-9)
     np.testing.assert_allclose(1 - fits.shrinkage[0], factors[["Intercept", "x"]], atol=1e-9)
 
