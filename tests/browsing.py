@@ -17,6 +17,7 @@ SITE = ROOT / "_build" / "html"
 CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 # The widget manager's validator says this of the widget manager's own schema.
 NOT_OURS = re.compile(r"strict mode: use allowUnionTypes .*strictTypes")
+SHOW_PREDICTED = "localStorage.setItem('borrowing-strength.open', 'yes')"
 DRAWN = """() => {
     const has = (selector) => (box) => box.querySelector(selector);
     const explorers = [...document.querySelectorAll(".explore")];
@@ -77,9 +78,12 @@ def chromium():
 class Visit:
     """A page in the browser, with everything that went wrong on it."""
 
-    def __init__(self, browser, address, *, width=1280, scheme="light", **options):
+    def __init__(self, browser, address, *, width=1280, scheme="light", asks=False, **options):
         viewport = {"width": width, "height": 900}
         self.context = browser.new_context(viewport=viewport, color_scheme=scheme, **options)
+        if not asks:
+            # What predictions hide is shown, as a reader of the page Progress may wish.
+            self.context.add_init_script(SHOW_PREDICTED)
         self.page = self.context.new_page()
         self.troubles = []
         self.page.route("**/*", lambda route: self._answer(route, address))
