@@ -4,6 +4,7 @@ Columns follow the sources' tables (R packages mixedup, emmeans and MuMIn): one 
 variance, random effect, cluster, level or model.
 """
 
+from helpers.tables.checks import normal_quantiles, residuals_by_cluster
 from helpers.tables.comparison import compare_models, summarize_fits, summarize_model
 from helpers.tables.densities import ESTIMATES, density_grid, estimate_densities
 from helpers.tables.effects import (
@@ -32,6 +33,8 @@ __all__ = [
     "estimation_errors",
     "fixed_effects",
     "intervals",
+    "normal_quantiles",
+    "residuals_by_cluster",
     "marginal_means",
     "random_covariance",
     "random_effect_correlations",
