@@ -14,6 +14,15 @@ from helpers.charts.explorer_charts import (
     student_explorer,
     weight_explorer,
 )
+from helpers.charts.inference import (
+    bootstrap_histogram,
+    density_curves,
+    interval_forest,
+    prediction_ribbons,
+    profile_panels,
+    quantile_plots,
+    residual_ranges,
+)
 from helpers.charts.likelihood import criterion_surface, speed_bars, speed_curves
 from helpers.charts.shrinkage import (
     cluster_lines,
@@ -34,6 +43,13 @@ from helpers.charts.weighting import distance_lines, group_means, weight_curves
 
 __all__ = [
     "BUILDS_THE_BOOK",
+    "bootstrap_histogram",
+    "density_curves",
+    "interval_forest",
+    "prediction_ribbons",
+    "profile_panels",
+    "quantile_plots",
+    "residual_ranges",
     "ChartGrid",
     "POOLING_COLOURS",
     "bias_and_variance",
