@@ -35,7 +35,7 @@ dist: _build/html/index.html
 	@cp -R _build/html _build/dist/borrowing-strength
 	@tar -C _build/html -cf - $(NOTEBOOKS) | tar -C _build/dist/borrowing-strength-notebooks -xf -
 	@cd _build/dist && for folder in *; do \
-		$(abspath $(BIN))/python -m zipfile -c $$folder.zip $$folder/; done
+		"$(abspath $(BIN))/python" -m zipfile -c $$folder.zip $$folder/; done
 	@cd _build/dist && ls -lh *.zip | awk '{print "_build/dist/" $$9 ": " $$5}'
 
 # For single tests and for the hook before each commit.
@@ -54,9 +54,10 @@ bench: $(VENV)/installed-tests
 assignments: $(VENV)/installed-grading
 	@$(CLASSROOM).assignments "$(CLASS)"
 
-# CLASS=... SUBMISSIONS=folder; UNSAFE=1 only where bubblewrap cannot run.
+# CLASS=... SUBMISSIONS=folder or zip file; AGAIN=1 or AGAIN=student grades again what has not
+# changed; UNSAFE=1 only where bubblewrap cannot run.
 grade: $(VENV)/installed-grading
-	@$(CLASSROOM).grading "$(CLASS)" "$(SUBMISSIONS)" "$(UNSAFE)"
+	@$(CLASSROOM).grading "$(CLASS)" "$(SUBMISSIONS)" "$(UNSAFE)" "$(AGAIN)"
 
 # The pictures of README.md, from the built site.
 pictures: browser $(VENV)/installed-tests
@@ -79,7 +80,7 @@ clean:
 	rm -rf _build extensions/node_modules $(VENV)/installed $(VENV)/installed-tests $(VENV)/installed-grading
 
 # What the site is made of: newer than the site, it has to be built again before it is packed.
-SOURCES = _config.yml _toc.yml requirements.txt $(shell find chapters helpers data extensions \
+SOURCES = _config.yml _toc.yml requirements.txt $(shell find chapters classroom helpers data extensions \
 	\( -name node_modules -o -name __pycache__ -o -name '.*' \) -prune \
 	-o -type f ! -name '*.ipynb' -print)
 NOTEBOOKS = $(shell cd _build/html && find chapters -name '*.ipynb')
@@ -87,7 +88,7 @@ NOTEBOOKS = $(shell cd _build/html && find chapters -name '*.ipynb')
 _build/html/index.html: $(SOURCES)
 	$(MAKE) book
 
-CLASSROOM = PYTHONPATH=chapters/exercises $(BIN)/python -m classroom
+CLASSROOM = $(BIN)/python -m classroom
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
 	--no-emit-index-url --extra book $(UPGRADE) \
 	--custom-compile-command "make requirements"

@@ -23,7 +23,7 @@ from helpers.models import (
     fit_mixed,
     fit_pooled,
 )
-from helpers.prose import glue_numbers
+from helpers.prose import claim, glue_numbers
 from helpers.studies import pooling_study, treatment_study
 from helpers.tables import (
     cluster_means,
@@ -52,6 +52,7 @@ __all__ = [
     "ExploreError",
     "FormulaError",
     "RRandom",
+    "claim",
     "cluster_means",
     "cluster_weights",
     "coefficients",

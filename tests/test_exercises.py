@@ -69,25 +69,32 @@ MISSPELT = {
     "lost": ("### BEGIN SOLUTION\n", ""),
     "exchanged": ("### BEGIN SOLUTION", "### BEGIN HIDDEN TESTS"),
     "indented": ("### BEGIN SOLUTION", "    ### BEGIN SOLUTION"),
-    "metadata": ("solution: true", "solution: false"),
+    "a shown expectation": ("check(half=", 'assert reference("half")\ncheck(half='),
+    "nothing to check": ("check(half=", "print(half="),
+    "a tag": ("[answer, half]", "[anwser, half]"),
+    "another tag": ("[answer, half]", "[given, half]"),
+    "no name": ("[answer, half]", "[answer]"),
+    "no tags": (":tags: [answer, half]\n", ""),
+    "two of a kind": ("[answer, half]", "[answer, check]"),
+    "no points": ("**2 points, 8", "**8"),
 }
 
 
 @pytest.mark.parametrize("fault", MISSPELT)
 def test_a_misspelt_marker_is_refused(fault):
     right, wrong = MISSPELT[fault]
-    text = SETS["e1-shrinkage"].read_text(encoding="utf-8")
+    text = SETS["e5-weighting"].read_text(encoding="utf-8")
     assert right in text
-    with pytest.raises(sources.SourceError, match="e1-shrinkage.md, "):
-        sources.parse_source(text.replace(right, wrong, 1), "e1-shrinkage.md")
+    with pytest.raises(sources.SourceError, match="e5-weighting.md, "):
+        sources.parse_source(text.replace(right, wrong, 1), "e5-weighting.md")
 
 
 def test_a_doubled_or_missing_part_is_refused():
     text = SETS["e1-shrinkage"].read_text(encoding="utf-8")
     for old, new, message in (
-        ("grade_id: four,", "grade_id: data,", "several cells"),
+        ("[given, four]", "[given, data]", "several cells"),
         (":tags: [key]\n", "", "0 cells have the tag 'key'"),
-        ('"grade": true', '"grade": false', "left for a reader"),
+        ('+++ {"tags": ["answer", "q4-own-world"]}', "", "left for a reader"),
     ):
         with pytest.raises(sources.SourceError, match=message):
             sources.parse_source(text.replace(old, new, 1), "e1-shrinkage.md")
@@ -147,7 +154,8 @@ def lines(text):
 def test_the_forbidden_lines_are_the_ones_meant():
     forbidden = forbidden_lines(source_of("e1-shrinkage"))
     assert 'between, within = variance_components(fit)["variance"]' in forbidden
-    assert 'assert abs(by_hand - reference("by_hand")) <= tolerance("by_hand")' in forbidden
+    hidden = forbidden_lines(source_of("e5-weighting"))
+    assert any(line.startswith("assert abs(half_weight_icc(2, 50) - ref") for line in hidden)
     assert "check(moves_most=moves_most)" not in forbidden
 
 
@@ -201,7 +209,7 @@ def test_students_need_no_nbgrader(classes):
     for name in SETS:
         for course in classes.values():
             assert "nbgrader" not in text_of(read(course.handouts / f"{name}.ipynb"))
-    requirements = (release.ROOT / "requirements.txt").read_text(encoding="utf-8")
+    requirements = (sources.ROOT / "requirements.txt").read_text(encoding="utf-8")
     assert "nbgrader" not in requirements
 
 

@@ -1,5 +1,6 @@
 """What the explorers show is what the fits and tables say."""
 
+import itertools
 import re
 
 import numpy as np
@@ -195,3 +196,14 @@ def test_weights_at_the_fits_own_correlation_are_the_fits():
     assert np.allclose(frame["weight_complete"], weights["observation_weight"])
     assert np.allclose(frame["shrunken"], table["partially_pooled"])
     assert np.allclose(frame["mean_complete"], table["completely_pooled"])
+
+
+def test_a_larger_cluster_never_weighs_less_and_at_most_by_the_ratio_of_the_sizes():
+    """At every setting of the explorer of weights."""
+    data = treatment_clusters(SIZES, 824523)
+    weighted = explorers.weights_at(cluster_means(fit_mixed("y ~ treatment + (1 | cluster)", data)))
+    for setting in itertools.product(*explorers.WEIGHT_CONTROLS.values()):
+        frame = weighted(*setting).query("treatment == 'intervention'").sort_values("n")
+        more = frame["weight_partial"].pct_change().dropna()
+        assert (more >= -1e-12).all()
+        assert (more <= frame["n"].pct_change().dropna() + 1e-12).all()

@@ -16,7 +16,9 @@ import statsmodels.formula.api as smf
 from statsmodels.tools.sm_exceptions import ConvergenceWarning, SingularMatrixWarning
 
 import helpers.models.fits
+from helpers.data.datasets import load_pupils
 from helpers.data.simulate import SCENARIOS, create_data
+from helpers.models.design import DataError
 from helpers.models.fits import ConvergenceError, fit_by_cluster, fit_mixed, fit_pooled
 from helpers.models.reml import ProfiledModel
 from helpers.tables import (
@@ -396,3 +398,31 @@ def test_other_sizes_solve_without_help():
         fit = fit_mixed("y ~ x + (x | cluster)", data)
         assert fit.converged
         assert -2 * fit.results.llf == pytest.approx(fit.criterion, abs=1e-4)
+
+
+# ---- what a model and an optimiser can do ----------------------------------------------------
+
+
+def test_what_one_or_two_rows_per_cluster_allow():
+    data = create_data()
+    rows = {n: data[data.groupby("cluster").cumcount() < n] for n in (1, 2)}
+    for n, formula in [(1, "y ~ x + (1 | cluster)"), (2, "y ~ x + (x | cluster)")]:
+        with pytest.raises(DataError, match="cannot be told from the residuals"):
+            fit_mixed(formula, rows[n])
+    assert not fit_mixed("y ~ x + (1 | cluster)", rows[2]).singular
+
+
+def test_the_default_optimiser_of_statsmodels_misses_the_pupils_optimum():
+    pupils = load_pupils(source="synthetic")
+    school = "primary_school_id"
+    fit = fit_mixed(f"achievement ~ ses + (1 | {school}) + (1 | {school}:ses)", pupils)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        default = smf.mixedlm(
+            "achievement ~ ses",
+            pupils,
+            groups=school,
+            re_formula="1",
+            vc_formula={"cell": "0 + C(ses)"},
+        ).fit()
+    assert -2 * default.llf > fit.criterion + 5

@@ -183,9 +183,9 @@ def intruder(course, submissions, canary, port):
         course.folder / "gradebook.db",
         course.folder / "source" / SET / f"{SET}.ipynb",
         submissions / "perfect" / f"{SET}.ipynb",
-        release.ROOT / "chapters" / "exercises" / f"{SET}.md",
+        sources.ROOT / "chapters" / "exercises" / f"{SET}.md",
     ]
-    folders = [course.folder, submissions, canary, release.ROOT, Path.home()]
+    folders = [course.folder, submissions, canary, sources.ROOT, Path.home()]
     return INTRUDER.format(
         root="/",
         files=[str(path) for path in files],
@@ -258,7 +258,7 @@ def graded(classes, tmp_path_factory):
     result = Graded()
     result.course, result.folder = course, folder
     watched = [folder, canary, course.handouts, course.folder / "source", course.folder / "release"]
-    watched.append(release.ROOT / "chapters")
+    watched.append(sources.ROOT / "chapters")
     result.before, home = fingerprints(*watched), sorted(os.listdir(Path.home()))
     result.new, result.table = grade(course, folder, protected=True)
     server.close()

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm
 
 from helpers.data.simulate import create_data, treatment_clusters
 from helpers.models.design import DataError
@@ -215,6 +216,17 @@ def test_shrinkage_falls_with_tau(seed, sd_int, times):
     assert (wide <= narrow + 1e-8).all()
     if narrow.max() < 1:
         assert (wide < narrow).all()
+
+
+def test_a_slope_from_few_or_noisy_rows_is_taken_back_more(baseline):
+    """W = Sigma Z'Z / sigma^2 (I + Sigma Z'Z / sigma^2)^-1, for a cluster that nobody has seen."""
+    kept = {}
+    for n in (4, 40):
+        for sigma in (1, 2):
+            design = np.column_stack([np.ones(n), norm.ppf((np.arange(n) + 0.5) / n)])
+            precision = baseline.solution.covariance @ design.T @ design / sigma**2
+            kept[n, sigma] = (precision @ np.linalg.inv(np.eye(2) + precision))[1, 1]
+    assert kept[40, 1] > kept[4, 1] and kept[40, 1] > kept[40, 2] and kept[4, 1] > kept[4, 2]
 
 
 def test_clusters_too_small_for_an_own_estimate_have_none(data_of):

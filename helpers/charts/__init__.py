@@ -29,10 +29,11 @@ from helpers.charts.slopes import (
     student_paths,
 )
 from helpers.charts.studies import bias_and_variance, treatment_panels
-from helpers.charts.theme import POOLING_COLOURS, ChartGrid
+from helpers.charts.theme import BUILDS_THE_BOOK, POOLING_COLOURS, ChartGrid
 from helpers.charts.weighting import distance_lines, group_means, weight_curves
 
 __all__ = [
+    "BUILDS_THE_BOOK",
     "ChartGrid",
     "POOLING_COLOURS",
     "bias_and_variance",

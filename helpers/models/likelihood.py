@@ -119,7 +119,7 @@ class Design:
     Parameters
     ----------
     fixed_design : ndarray, shape (n, p)
-        X, of full column rank.
+        X, of full column rank; p may be 0.
     random_design : ndarray, shape (n, q)
         Z without the cluster structure: one row per observation, one column per random effect.
     clusters : ndarray of int, shape (n,)
@@ -145,8 +145,8 @@ class Design:
     """
 
     def __init__(self, fixed_design, random_design, clusters, blocks, *, reml=True):
-        fixed_design = _matrix(fixed_design, "fixed")
-        random_design = _matrix(random_design, "random")
+        fixed_design = _matrix(fixed_design, "fixed", fewest=0)
+        random_design = _matrix(random_design, "random", fewest=1)
         self.blocks, self.reml = tuple(blocks), reml
         _check_shapes(fixed_design, random_design, clusters, self.blocks)
         self.n_obs, self.n_fixed = fixed_design.shape
@@ -246,7 +246,9 @@ class Design:
                 ratios[inside] = ratios[inside].mean(axis=0)
         return np.eye(size)[:, :, None] * np.sqrt(np.clip(ratios, 0.01, 9))
 
-    def evaluate(self, factor, responses: Responses, directions=None, *, hessian=False) -> Profile:
+    def evaluate(
+        self, factor, responses: Responses, directions=None, *, hessian=False, variance=None
+    ) -> Profile:
         """Criterion and derivatives of each data set at its factor.
 
         Parameters
@@ -258,6 +260,9 @@ class Design:
             Changes of F along which to differentiate; by default the elements of theta.
         hessian : bool
             Also the second derivative.
+        variance : ndarray, shape (n_datasets,), optional
+            Residual variances, if they are not to be profiled out. The logarithm of the variance
+            is then a further direction, the last one, of gradient and hessian.
 
         Returns
         -------
@@ -271,16 +276,23 @@ class Design:
             along = directions if directions.shape[-1] == 1 else directions[..., chunk]
             # A perfect fit has no criterion: the callers look for missing values.
             with np.errstate(divide="ignore", invalid="ignore"):
-                part = self._evaluate(factor[..., chunk], responses.take(chunk), along, hessian)
+                part = self._evaluate(
+                    factor[..., chunk],
+                    responses.take(chunk),
+                    along,
+                    hessian,
+                    None if variance is None else variance[chunk],
+                )
             parts.append(part)
         return parts[0] if len(parts) == 1 else _join(parts)
 
-    def _evaluate(self, factor, responses, directions, hessian):
+    def _evaluate(self, factor, responses, directions, hessian, given):
         log_determinants, shrunk = self._shrunken_covariance(factor)
         root, coefficients, squares = self._least_squares(shrunk, responses)
         degrees = self.degrees_of_freedom
-        variance = squares / degrees
-        criterion = log_determinants + degrees * (1 + np.log(2 * np.pi * variance))
+        variance = squares / degrees if given is None else given
+        scaled = squares / variance
+        criterion = log_determinants + scaled + degrees * np.log(2 * np.pi * variance)
         if self.reml:
             # REML counts log|X'X| of the columns as given, not of their orthogonal basis.
             roots = np.abs(np.diag(self.triangle))[:, None] / np.einsum("iid->id", root)
@@ -294,7 +306,13 @@ class Design:
         )
         second = None
         if hessian:
-            second = self._hessian(factor, directions, slope, precision, outer, residuals)
+            changes = _covariance_changes(directions, factor)
+            second = self._hessian(factor, directions, changes, slope, precision, outer)
+            second -= self._profiled_part(residuals, changes, variance_too=given is None)
+        if given is not None:
+            gradient, second = self._with_variance(
+                gradient, second, degrees - scaled, scaled, residuals, factor, directions
+            )
         return Profile(criterion, variance, coefficients, root, slope, gradient, second)
 
     def _shrunken_covariance(self, factor):
@@ -313,11 +331,11 @@ class Design:
     def _least_squares(self, shrunk, responses):
         """Root of the coefficients' covariance, the coefficients and the residual squares."""
         p, n_datasets = self.n_fixed, len(responses)
-        design = self._z_x.transpose(1, 0, 2).reshape(p, -1)
+        design = self._z_x.transpose(1, 0, 2).reshape(p, self.n_effects * self.n_clusters)
         y_shrunk = np.einsum("ijcd,jcd->icd", shrunk, responses.products)
         x_shrunk = np.einsum("ijcd,jbc->icbd", shrunk, self._z_x)
         # With orthogonal columns X'H^-1X = I - X'Z K Z'X, Woodbury's identity; y likewise.
-        x_x = (design @ x_shrunk.reshape(-1, p * n_datasets)).reshape(p, p, n_datasets)
+        x_x = (design @ x_shrunk.reshape(design.shape[1], p * n_datasets)).reshape(p, p, n_datasets)
         x_y = design @ y_shrunk.reshape(-1, n_datasets)
         identity = np.eye(p)[:, :, None]
         inverse = _forward_solve(_cholesky(identity - x_x), identity)
@@ -348,22 +366,30 @@ class Design:
             np.einsum("ikcd,kacd->iacd", remains, right),
         )
 
-    def _hessian(self, factor, directions, slope, precision, outer, residuals):
-        """Second derivative along the directions.
+    def _with_variance(self, gradient, hessian, first, second, residuals, factor, directions):
+        """Append the derivatives by the logarithm of the residual variance."""
+        gradient = np.concatenate([gradient, first[None]])
+        if hessian is None:
+            return gradient, None
+        changes = _covariance_changes(directions, factor)
+        own = np.einsum("icd,jcd->ijd", residuals[:, -1], residuals[:, -1])
+        mixed = np.einsum("ijd,kijd->kd", own, changes)[:, None]
+        below = np.concatenate([mixed.transpose(1, 0, 2), second[None, None]], axis=1)
+        return gradient, np.concatenate([np.concatenate([hessian, mixed], axis=1), below])
+
+    def _hessian(self, factor, directions, changes, slope, precision, outer):
+        """Second derivative along the directions, beta and sigma held.
 
         With R = Z'H^-1 Z (`precision`) and Y = Z'H^-1 [X L, (y - X beta)/sigma] (`residuals`) of a
         cluster, the first derivative by FF' is the sum of R - YY'. The second is the sum of
         tr((2YY' - R) dG R dG), less the squares of the sum of Y'dG Y, where dG = dF F' + F dF'.
         """
-        half = np.einsum("kild,jld->kijd", directions, factor)
-        changes = half + half.transpose(0, 2, 1, 3)
         lower, place = self._symmetric
         precision, outer = precision[lower], outer[lower]
         gram = np.einsum("xcd,ycd->xyd", 2 * outer - precision, precision)[place][:, :, place]
         hessian = np.einsum("kind,lnid->kld", np.einsum("ijmnd,kjmd->kind", gram, changes), changes)
         curved = np.einsum("ijd,kjld->kild", slope, directions)
-        hessian += 2 * np.einsum("kild,xild->kxd", curved, directions)
-        return hessian - self._profiled_part(residuals, changes)
+        return hessian + 2 * np.einsum("kild,xild->kxd", curved, directions)
 
     @cached_property
     def _symmetric(self):
@@ -373,8 +399,8 @@ class Design:
         place[lower] = place.T[lower] = np.arange(len(lower[0]))
         return lower, place
 
-    def _profiled_part(self, residuals, changes):
-        """Give what profiling beta and sigma out takes off the second derivative."""
+    def _profiled_part(self, residuals, changes, *, variance_too):
+        """Give what profiling beta (and sigma) out takes off the second derivative."""
         size, p = self.n_effects, self.n_fixed
         flat = residuals.reshape(size * (p + 1), self.n_clusters, -1)
         gram = np.einsum("icd,jcd->ijd", flat, flat).reshape(size, p + 1, size, p + 1, -1)
@@ -382,7 +408,7 @@ class Design:
         if not self.reml:
             moved[:, :p, :p] = 0
         own = moved[:, p, p]
-        weight = 1 - 1 / self.degrees_of_freedom
+        weight = 1 - variance_too / self.degrees_of_freedom
         return np.einsum("kabd,labd->kld", moved, moved) - weight * own[:, None] * own
 
     def effects(self, factor, profile, responses) -> tuple[np.ndarray, np.ndarray]:
@@ -408,6 +434,12 @@ class Design:
         modes = np.einsum("ijcd,jcd->dci", shrunk, residual)
         weights = np.einsum("ijcd,jkc->dcik", shrunk, self._z_z)
         return modes @ inverse.T, inverse @ weights @ self.whitening
+
+
+def _covariance_changes(directions, factor):
+    """Differentiate FF' along each direction: dF F' + F dF', shape (m, q, q, n_datasets)."""
+    half = np.einsum("kild,jld->kijd", directions, factor)
+    return half + half.transpose(0, 2, 1, 3)
 
 
 def _join(profiles):
@@ -453,12 +485,12 @@ def _forward_solve(triangle, right):
 # ---- the design matrices ---------------------------------------------------------------------
 
 
-def _matrix(values, name):
+def _matrix(values, name, *, fewest):
     matrix = np.asarray(values, float)
-    if matrix.ndim != 2 or not matrix.size:
+    if matrix.ndim != 2 or not len(matrix) or matrix.shape[1] < fewest:
         raise ValueError(
             f"the {name}-effects design has shape {matrix.shape}; it must be a matrix with one row "
-            "for each observation and at least one column."
+            "for each observation and one column for each effect."
         )
     if not np.isfinite(matrix).all():
         raise ValueError(f"the {name}-effects design matrix is not finite in every row.")

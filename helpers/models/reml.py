@@ -1,4 +1,4 @@
-"""The mixed model of one data set: its optimum, and Kenward & Roger's correction.
+"""The mixed model of one data set at its optimum.
 
 The arithmetic of the likelihood is :mod:`helpers.models.likelihood`'s, its minimum is found by
 :mod:`helpers.models.optimum`; here a single data set gets everything a fitted model is asked for.
@@ -12,29 +12,6 @@ import numpy as np
 
 from helpers.models.likelihood import Design
 from helpers.models.optimum import is_optimum, is_singular, search, solve, theta_of
-
-
-@dataclass(frozen=True)
-class SmallSample:
-    """Kenward & Roger's correction for few clusters; made by :func:`kenward_roger`.
-
-    Attributes
-    ----------
-    fixed_covariance : ndarray, shape (p, p)
-        Covariance matrix of the fixed effects, the uncertainty of the variances included.
-    """
-
-    fixed_covariance: np.ndarray
-    plain_covariance: np.ndarray
-    derivatives: np.ndarray
-    variances_covariance: np.ndarray
-
-    def degrees_of_freedom(self, weights) -> float:
-        """Degrees of freedom of one linear combination of the fixed effects, weights (p,)."""
-        weighted = self.plain_covariance @ weights
-        gradient = weighted @ self.derivatives @ weighted
-        variance = weights @ weighted
-        return float(2 * variance**2 / (gradient @ self.variances_covariance @ gradient))
 
 
 @dataclass(frozen=True)
@@ -196,64 +173,3 @@ class ProfiledModel:
             converged=bool(is_optimum(design, factor, profile)[0]),
             singular=bool(is_singular(design, factor)[0]),
         )
-
-
-def kenward_roger(solution, fixed_design, random_design, clusters, blocks) -> SmallSample:
-    """Correct the covariance matrix of the fixed effects for the variances being estimates.
-
-    Parameters
-    ----------
-    solution : Solution
-    fixed_design, random_design, clusters, blocks
-        As :class:`ProfiledModel` takes them.
-
-    Returns
-    -------
-    SmallSample
-
-    Notes
-    -----
-    Kenward & Roger (1997), equations 2-5, for variances that enter linearly. For a single linear
-    combination their degrees of freedom reduce to Satterthwaite's (1946).
-
-    Examples
-    --------
-    >>> from helpers.models.likelihood import Block
-    >>> clusters, ones = np.repeat([0, 1, 2], 4), np.ones((12, 1))
-    >>> response = np.array([1.0, 2, 1, 2, 4, 5, 4, 5, 7, 8, 7, 8])
-    >>> solution = ProfiledModel(response, ones, ones, clusters, [Block(1)]).solve()
-    >>> small = kenward_roger(solution, ones, ones, clusters, [Block(1)])
-    >>> round(small.degrees_of_freedom(np.ones(1)), 3)
-    2.0
-    """
-    traces, first, second = 0.0, 0.0, 0.0
-    for cluster in range(clusters.max() + 1):
-        x, z = fixed_design[clusters == cluster], random_design[clusters == cluster]
-        covariance = z @ solution.covariance @ z.T + solution.sigma**2 * np.eye(len(z))
-        inverse = np.linalg.inv(covariance)
-        products = inverse @ _variance_derivatives(z, blocks)
-        right = products @ inverse @ x
-        traces = traces + np.einsum("iab,jba->ij", products, products)
-        first = first - x.T @ right
-        second = second + np.einsum("ipa,jaq->ijpq", x.T @ products, right)
-    plain = solution.fixed_covariance
-    curved = np.einsum("ipq,qr,jrs->ijps", first, plain, first)
-    information = 0.5 * (traces + np.einsum("ijpq,qp->ij", curved - 2 * second, plain))
-    variances = np.linalg.inv(information)
-    excess = np.einsum("ij,ijpq->pq", variances, second - curved)
-    return SmallSample(plain + 2 * plain @ excess @ plain, plain, first, variances)
-
-
-def _variance_derivatives(z, blocks) -> np.ndarray:
-    """Differentiate one cluster's covariance matrix by sigma^2 and by each (co)variance."""
-    parts, column = [np.eye(len(z))], 0
-    for block in blocks:
-        inside = z[:, column : column + block.size]
-        column += block.size
-        if block.identity:
-            parts.append(inside @ inside.T)
-            continue
-        for one, other in zip(*block.lower, strict=True):
-            part = np.outer(inside[:, one], inside[:, other])
-            parts.append(part if one == other else part + part.T)
-    return np.array(parts)

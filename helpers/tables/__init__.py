@@ -5,6 +5,7 @@ variance, random effect, cluster, level or model.
 """
 
 from helpers.tables.comparison import compare_models, summarize_fits, summarize_model
+from helpers.tables.densities import ESTIMATES, density_grid, estimate_densities
 from helpers.tables.effects import (
     coefficients,
     compound_symmetry,
@@ -19,11 +20,14 @@ from helpers.tables.means import cluster_means, cluster_weights, marginal_means
 from helpers.tables.pooling import estimation_errors, shrinkage
 
 __all__ = [
+    "ESTIMATES",
     "cluster_means",
     "cluster_weights",
     "coefficients",
     "compare_models",
     "compound_symmetry",
+    "density_grid",
+    "estimate_densities",
     "estimation_errors",
     "fixed_effects",
     "marginal_means",

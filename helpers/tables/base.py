@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtrit
 
 from helpers.models.fits import (
     MixedFit,
@@ -31,7 +31,7 @@ def require_fits(fits) -> None:
 
 def interval(value, se, degrees_of_freedom) -> dict:
     """Limits of a 95 % interval, with Student's t."""
-    margin = stats.t.ppf((1 + LEVEL) / 2, degrees_of_freedom) * se
+    margin = stdtrit(degrees_of_freedom, (1 + LEVEL) / 2) * se
     return {"lower_2.5": value - margin, "upper_97.5": value + margin}
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtr
 
 from helpers.models.design import DataError
 from helpers.models.fits import (
@@ -54,7 +54,7 @@ def fixed_effects(fit: FittedModel) -> pd.DataFrame:
             "value": fit.fixed.to_numpy(),
             "se": se,
             "t": statistic,
-            "p_value": 2 * stats.t.sf(np.abs(statistic), fit.degrees_of_freedom),
+            "p_value": 2 * stdtr(fit.degrees_of_freedom, -np.abs(statistic)),
             **interval(fit.fixed.to_numpy(), se, fit.degrees_of_freedom),
         }
     )

@@ -12,7 +12,7 @@ from helpers.models.fits import (
     PooledFit,
     fit_pooled,
 )
-from helpers.models.reml import kenward_roger
+from helpers.models.inference import kenward_roger
 from helpers.tables.base import interval, require_fit, sorted_levels
 
 MOST_LEVELS = 12

@@ -101,8 +101,8 @@ def write_handouts(course, exercises):
     shutil.rmtree(course.handouts, ignore_errors=True)
     course.handouts.mkdir(parents=True)
     for name in SHARED:
-        copy = shutil.copy if (release.ROOT / name).is_file() else copy_folder
-        copy(release.ROOT / name, course.handouts / name)
+        copy = shutil.copy if (sources.ROOT / name).is_file() else copy_folder
+        copy(sources.ROOT / name, course.handouts / name)
     shutil.copy(sources.FOLDER / "checks.py", course.handouts)
     for exercise in exercises:
         shutil.copy(course.folder / "release" / exercise / f"{exercise}.ipynb", course.handouts)

@@ -22,8 +22,10 @@ from sqlalchemy.exc import SAWarning
 from traitlets.config import Config
 
 from classroom import sources
-from classroom.release import ROOT
+from classroom.sources import ROOT
 
+# What is graded: copies of what was handed in, which itself is never changed.
+PREPARED = "prepared"
 SETTINGS = """\
 # Open this folder in JupyterLab to grade by hand: Nbgrader, Formgrader.
 from nbconvert.preprocessors import CSSHTMLHeaderPreprocessor
@@ -32,6 +34,7 @@ from nbgrader.preprocessors import ClearHiddenTests, GetGrades
 c = get_config()
 c.GenerateFeedback.preprocessors = [ClearHiddenTests, GetGrades, CSSHTMLHeaderPreprocessor]
 c.CourseDirectory.course_id = {name!r}
+c.CourseDirectory.submitted_directory = {prepared!r}
 c.ClearSolutions.code_stub = {{"python": {code!r}}}
 c.ClearSolutions.text_stub = {text!r}
 """
@@ -114,12 +117,15 @@ class Course:
         nbgrader.apps.NbGraderAPI
         """
         config = Config(
-            CourseDirectory={"root": str(self.folder), "course_id": self.name},
+            CourseDirectory={
+                "root": str(self.folder),
+                "course_id": self.name,
+                "submitted_directory": PREPARED,
+            },
             ClearSolutions={
                 "code_stub": {"python": sources.CODE_STUB},
                 "text_stub": sources.TEXT_STUB,
             },
-            OverwriteCells={"add_missing_cells": True},
             **settings,
         )
         # nbgrader calls alembic by its name, which is that of this environment.
@@ -136,5 +142,6 @@ class Course:
 
     def write_settings(self):
         """Write the settings that nbgrader's own interface reads."""
-        text = SETTINGS.format(name=self.name, code=sources.CODE_STUB, text=sources.TEXT_STUB)
+        stubs = {"code": sources.CODE_STUB, "text": sources.TEXT_STUB}
+        text = SETTINGS.format(name=self.name, prepared=PREPARED, **stubs)
         (self.folder / "nbgrader_config.py").write_text(text, encoding="utf-8")

@@ -92,12 +92,15 @@ def bubblewrap(folder, shared):
         else:
             command += ["--ro-bind-try", path, path]
     scratch = ["--perms", "0700", "--size", str(SCRATCH_BYTES), "--tmpfs"]
-    command += ["--proc", "/proc", "--dev", "/dev", *scratch, "/tmp", *scratch, HOME]
+    command += ["--proc", "/proc", "--dev", "/dev"]
+    for folder_in_memory in ("/tmp", HOME, "/dev/shm"):
+        command += [*scratch, folder_in_memory]
     for prefix in dict.fromkeys([sys.base_prefix, sys.prefix]):
         command += ["--ro-bind", prefix, prefix]
     for path in sorted(shared.iterdir()):
         command += ["--ro-bind", str(path), f"{HOME}/{path.name}"]
-    command += ["--bind", str(folder), str(folder), "--remount-ro", "/", "--chdir", HOME]
+    command += ["--bind", str(folder), str(folder)]
+    command += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", HOME]
     for name, value in ENVIRONMENT.items():
         command += ["--setenv", name, value]
     return command

@@ -1,8 +1,10 @@
 """Read an exercise source and take it apart; refuse one whose markers are not exactly right.
 
-A source is a MyST notebook. Cells carry nbgrader's metadata; two markers of nbgrader's, each with
-its end, say what students must not see. Three tags are ours: `parameters` (the seed, drawn for each
-class), `key` (makes `check`) and `foreseen` (expectations and mistakes, run in the reference only).
+A source is a MyST notebook. Two tags mark a cell that nbgrader has to know, what it is and its
+name: `[answer, weights]`, `[check, q1-weights]` or `[given, data]`; the points stand in the text
+before it. Two markers of nbgrader's, each with its end, say what students must not see. Three tags
+stand alone: `parameters` (the seed, drawn for each class), `key` (makes `check`) and `foreseen`
+(expectations and mistakes, run in the reference only).
 """
 
 from __future__ import annotations
@@ -11,13 +13,21 @@ import re
 from pathlib import Path
 
 import jupytext
+from nbformat import NotebookNode
 
-FOLDER = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "chapters" / "exercises"
 SOLUTION = ("### BEGIN SOLUTION", "### END SOLUTION")
 HIDDEN = ("### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS")
 MARKERS = (*SOLUTION, *HIDDEN)
+KINDS = ("answer", "check", "given")
+# Cells that are given in every set, and their names.
+ALONE = {"parameters": "seed", "key": "setup", "foreseen": None}
+POINTS = re.compile(r"(?m)^\*\*(\d+) points?, ")
 # What a marker looks like to somebody who mistyped it.
 LIKE_A_MARKER = re.compile(r"^\s*#+\s*(begin|end)\b|^\s*###", re.IGNORECASE)
+# An expectation, which the reference fills in.
+PLACEHOLDER = re.compile(r'\b(reference|tolerance)\(\s*"(\w+)"\s*\)')
 # The starter code itself says where to write, with three dots.
 CODE_STUB = ""
 TEXT_STUB = "*Your answer here*"
@@ -51,7 +61,7 @@ def read_source(path):
     Raises
     ------
     SourceError
-        If a marker is misspelt, misplaced or missing, or nbgrader's metadata are incomplete.
+        If a marker or tag is misspelt, misplaced or missing.
     """
     return parse_source(Path(path).read_text(encoding="utf-8"), Path(path).name)
 
@@ -59,14 +69,49 @@ def read_source(path):
 def parse_source(text, file):
     """Read a source from its text; `file` is named in errors."""
     notebook = jupytext.reads(text, fmt="md:myst")
+    points = None
     for number, cell in enumerate(notebook.cells, start=1):
+        if cell.cell_type == "markdown" and (found := POINTS.search(cell.source)):
+            points = int(found[1])
         try:
+            _mark(cell, points)
             _check_cell(cell)
         except SourceError as error:
             name = cell.metadata.get("nbgrader", {}).get("grade_id", f"cell {number}")
             raise SourceError(f"{file}, {name}: {error}") from None
     _check_notebook(notebook, file)
     return notebook
+
+
+def _mark(cell, points):
+    """Write out for nbgrader what the tags of a cell say in short."""
+    tags = cell.metadata.get("tags", [])
+    if not tags:
+        return
+    if len(tags) == 1 and tags[0] in ALONE:
+        kind, name = "given", ALONE[tags[0]]
+    elif len(tags) == 2 and tags[0] in KINDS and tags[1] not in (*KINDS, *ALONE):
+        kind, name = cell.metadata.pop("tags")
+    else:
+        raise SourceError(
+            f"has the tags {tags}; allowed are {', '.join(KINDS)}, each with a name, and "
+            f"{', '.join(ALONE)}, alone."
+        )
+    if name is None:
+        return
+    graded = kind == "check" or (kind == "answer" and cell.cell_type == "markdown")
+    cell.metadata["nbgrader"] = NotebookNode(
+        grade=graded,
+        grade_id=name,
+        locked=kind != "answer",
+        schema_version=3,
+        solution=kind == "answer",
+        task=False,
+    )
+    if graded and points is None:
+        raise SourceError("the text before it does not say its points: **2 points, 8 minutes.**")
+    if graded:
+        cell.metadata.nbgrader.points = points
 
 
 def is_answer(cell):
@@ -157,15 +202,13 @@ def _check_cell(cell):
             allowed = ", ".join(MARKERS)
             raise SourceError(f"{line.strip()!r} is not a marker; allowed are {allowed}.")
     found = [line for line in lines if line in MARKERS]
-    wanted = []
-    if cell.cell_type == "code" and is_answer(cell):
-        wanted = list(SOLUTION)
-    elif is_check(cell):
-        wanted = list(HIDDEN)
-    if found != wanted:
-        raise SourceError(f"has the markers {found}; with its metadata it must have {wanted}.")
-    if has_tag(cell, "foreseen") and "nbgrader" in cell.metadata:
-        raise SourceError("a foreseen cell is never handed out, so it takes no nbgrader metadata.")
+    wanted = list(SOLUTION) if cell.cell_type == "code" and is_answer(cell) else []
+    if found != wanted and not (is_check(cell) and found == list(HIDDEN)):
+        raise SourceError(f"has the markers {found}; with its tags it must have {wanted}.")
+    if is_check(cell) and not re.search(r"(?m)^check\(", visible(cell)):
+        raise SourceError("checks nothing: it needs check(name=value).")
+    if is_check(cell) and PLACEHOLDER.search(visible(cell)):
+        raise SourceError(f"shows an expectation: put it between {' and '.join(HIDDEN)}.")
 
 
 def _check_notebook(notebook, file):

@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 
 import nbformat
+import psutil
 from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpecManager
 from nbclient import NotebookClient
@@ -32,10 +33,13 @@ from classroom.sources import is_check
 CELL_SECONDS = 30
 TOTAL_SECONDS = 180
 MEMORY_BYTES = 3 * 2**30
+# Of what is printed so much is kept; at the second number a cell is interrupted.
 OUTPUT_CHARACTERS = 200_000
+MOST_CHARACTERS = 50_000_000
 FILE_BYTES = 100_000_000
 # After its time is up a cell is interrupted; if it goes on, the kernel is ended.
 GRACE_SECONDS = 5
+WATCH_SECONDS = 0.1
 
 
 class Execution(NotebookClient):
@@ -47,7 +51,6 @@ class Execution(NotebookClient):
             timeout=cell_seconds,
             interrupt_on_timeout=True,
             allow_errors=True,
-            store_widget_state=False,
             startup_timeout=60,
             on_cell_error=insist_on_error,
             **options,
@@ -57,6 +60,7 @@ class Execution(NotebookClient):
         self.finished = threading.Event()
         self.reasons = []
         self.printed = 0
+        self.running, self.ended = "the notebook", None
         self.ends = time.monotonic() + TOTAL_SECONDS
 
     def run(self):
@@ -64,7 +68,7 @@ class Execution(NotebookClient):
         # Not to our own output: what the kernel writes past Jupyter has no limit.
         silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         with self.setup_kernel(env={"PATH": os.environ["PATH"]}, **silent):
-            threading.Thread(target=self._watch_folder, daemon=True).start()
+            threading.Thread(target=self._watch, daemon=True).start()
             stopped = None
             for index, cell in enumerate(self.nb.cells):
                 if cell.cell_type == "code":
@@ -74,13 +78,23 @@ class Execution(NotebookClient):
             self.finished.set()
         return self.reasons
 
-    def _watch_folder(self):
-        """End the kernel if it fills the folder of its sockets, the only one on the disk."""
-        while not self.finished.wait(1):
-            if bytes_in(self.folder) > FILE_BYTES:
-                self._note("the notebook filled the disk")
-                self._end_kernel()
-                return
+    def _watch(self):
+        """End the kernel if it takes too much memory, or fills the folder of its sockets.
+
+        That folder is the only one on the disk. Memory is what is resident: a limit on addresses
+        would stop programs that reserve many and use few, as the one that draws charts does.
+        """
+        while not self.finished.wait(WATCH_SECONDS):
+            if resident_bytes(self.km.provisioner.pid) > MEMORY_BYTES:
+                gigabytes = MEMORY_BYTES / 2**30
+                self.ended = f"{self.running} used more than {gigabytes:.0f} GB of memory"
+            elif bytes_in(self.folder) > FILE_BYTES:
+                self.ended = "the notebook filled the disk"
+            else:
+                continue
+            self._note(self.ended)
+            self._end_kernel()
+            return
 
     def _run_cell(self, cell, index):
         """Run a cell; return why no further cell can run, or None."""
@@ -89,11 +103,14 @@ class Execution(NotebookClient):
             return self._note(f"the whole notebook took longer than {TOTAL_SECONDS} seconds")
         self.timeout = min(self.cell_seconds, int(remaining) + 1)
         start = time.monotonic()
+        self.running = label(cell, index)
         guard = threading.Timer(self.timeout + GRACE_SECONDS, self._end_kernel)
         guard.start()
         try:
             self.execute_cell(cell, index)
         except DeadKernelError:
+            if self.ended:
+                return self.ended
             late = time.monotonic() - start > self.timeout
             return self._note(
                 f"{label(cell, index)} did not end within {self.timeout} seconds nor let itself "
@@ -117,19 +134,55 @@ class Execution(NotebookClient):
         os.killpg(self.km.provisioner.pgid, signal.SIGKILL)
 
     def process_message(self, msg, cell, cell_index):
-        """Take an output, unless too much has been printed already."""
+        """Take an output as text, unless too much has been printed already.
+
+        Nobody sees the controls of a notebook that is graded: their messages are left unread.
+        """
+        if msg["msg_type"].startswith("comm"):
+            return None
+        if "data" in msg["content"]:
+            shown = msg["content"]["data"].get("text/plain", "")
+            msg["content"] |= {"data": {"text/plain": shown}, "metadata": {}}
         if msg["msg_type"] not in ("status", "execute_input") and self._is_too_much(msg, cell):
             return None
         return super().process_message(msg, cell, cell_index)
 
     def _is_too_much(self, msg, cell):
-        """Count an output; at the limit, interrupt the cell. An error, which ends it, is kept."""
+        """Count an output; one that never ends is interrupted. An error, which ends it, is kept."""
         before = self.printed
         self.printed += len(json.dumps(msg["content"], default=str))
         if before <= OUTPUT_CHARACTERS < self.printed:
-            self._note(f"{label(cell, self.nb.cells.index(cell))} printed too much")
+            self._note(f"{self.running} printed too much; the rest was left out")
+        if before <= MOST_CHARACTERS < self.printed:
             asyncio.ensure_future(self.km.interrupt_kernel())
         return self.printed > OUTPUT_CHARACTERS and msg["msg_type"] != "error"
+
+
+def resident_bytes(pid):
+    """Return the memory that a process and all it has started hold, what they share once.
+
+    Parameters
+    ----------
+    pid : int
+
+    Returns
+    -------
+    int
+    """
+    held, shared = 0, False
+    with contextlib.suppress(psutil.Error):
+        parent = psutil.Process(pid)
+        processes = [parent, *parent.children(recursive=True)]
+        for process in processes:
+            with contextlib.suppress(psutil.Error):
+                held += process.memory_info().rss
+        shared = len(processes) > 1 and held > MEMORY_BYTES
+        if shared and hasattr(parent.memory_full_info(), "pss"):
+            held = 0
+            for process in processes:
+                with contextlib.suppress(psutil.Error):
+                    held += process.memory_full_info().pss
+    return held
 
 
 def bytes_in(folder):
@@ -160,24 +213,26 @@ def forbid_points(cell, reason):
     )
 
 
-def plain_outputs(notebook):
-    """Keep what can be read as text: feedback is opened in browsers, and scripts must not run.
+def clean_checks(notebook):
+    """Let the outputs of checks say what nbgrader takes them for.
 
-    The traceback of a hidden check would show it.
+    The traceback of a hidden check would show it. A warning of the student's own function is no
+    error, and the last value of a cell is no partial credit.
     """
     for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            if is_check(cell) and output.get("ename") == "AssertionError":
+        for output in cell.get("outputs", []) if is_check(cell) else []:
+            if output.get("ename") == "AssertionError":
                 output.traceback = ["A hidden check is not passed."]
-            if "data" in output:
-                output.data = {"text/plain": output.data.get("text/plain", "")}
-                output.metadata = {}
+            elif output.get("name") == "stderr":
+                output.name = "stdout"
+            elif output.output_type == "execute_result":
+                output.output_type = "display_data"
+                output.pop("execution_count", None)
 
 
 def limit_resources():
     """Limit what this process and the kernel it starts may use."""
     for limit, value in (
-        (resource.RLIMIT_AS, MEMORY_BYTES),
         (resource.RLIMIT_FSIZE, FILE_BYTES),
         (resource.RLIMIT_CPU, TOTAL_SECONDS + 60),
         (resource.RLIMIT_CORE, 0),
@@ -217,7 +272,7 @@ def run_submission(notebook, shared, *, protected, cell_seconds):
         execution = Execution(notebook, cell_seconds, Path(folder), km=manager)
         execution.owns_km = True
         reasons = execution.run()
-    plain_outputs(notebook)
+    clean_checks(notebook)
     return reasons
 
 

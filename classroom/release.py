@@ -6,26 +6,27 @@ and what it answers becomes the expectation.
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import copy
 import hashlib
-import os
 import re
 import tempfile
-from pathlib import Path
+from importlib.util import module_from_spec, spec_from_file_location
 
 import nbformat
 from jupyter_client import AsyncKernelManager
 from nbclient import NotebookClient
 
-from checks import ANSWERS_MIME, make_key
 from classroom import sources
 
-ROOT = Path(__file__).resolve().parents[3]
+# Beside the notebooks that import it, and handed out with them: not part of any package.
+_file = spec_from_file_location("checks", sources.FOLDER / "checks.py")
+checks = module_from_spec(_file)
+_file.loader.exec_module(checks)
 # The class whose numbers the book shows; its seeds are the ones in the sources.
 BOOK = "book"
 MOST_DRAWS = 20
-PLACEHOLDER = re.compile(r'\b(reference|tolerance)\(\s*"(\w+)"\s*\)')
 LINK_TO_PAGE = re.compile(r"\[([^\]]+)\]\([^)\s]+\.md\)")
 
 
@@ -92,7 +93,6 @@ def with_seed(notebook, seed):
 
 def execute(notebook):
     """Run a notebook of ours, trusted, beside the sources; raise at the first error."""
-    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     with tempfile.TemporaryDirectory() as folder:
         # Sockets in a folder of ours, not ports, which other users of the machine could listen to.
         connection = {"transport": "ipc", "connection_file": f"{folder}/kernel.json"}
@@ -102,8 +102,7 @@ def execute(notebook):
             timeout=120,
             resources={"metadata": {"path": str(sources.FOLDER)}},
         )
-        environment = {**os.environ, "PYTHONPATH": path}
-        asyncio.run(client.async_execute(env=environment, cleanup_kc=True))
+        asyncio.run(client.async_execute(cleanup_kc=True))
     return notebook
 
 
@@ -119,7 +118,7 @@ def find_record(executed):
     dict
         answers, tolerances, mistakes, rejected.
     """
-    return executed.cells[-1].outputs[0]["data"][ANSWERS_MIME]
+    return executed.cells[-1].outputs[0]["data"][checks.ANSWERS_MIME]
 
 
 def run_reference(notebook, class_name, exercise):
@@ -169,15 +168,46 @@ def instructor_notebook(notebook, seed, record):
     for number, cell in enumerate(filled.cells):
         cell.id = f"cell-{number}"
         if sources.has_tag(cell, "key"):
-            cell.source = cell.source.replace("Checks()", f'Checks(\n    "{make_key(record)}"\n)')
+            key = f'Checks(\n    "{checks.make_key(record)}"\n)'
+            cell.source = cell.source.replace("Checks()", key)
             # JupyterLab shows it folded.
             cell.metadata["jupyter"] = {"source_hidden": True}
         elif sources.is_check(cell):
-            cell.source = PLACEHOLDER.sub(lambda found: _literal(found, record), cell.source)
+            cell.source = with_hidden_checks(cell, record)
         elif cell.cell_type == "markdown":
             cell.source = LINK_TO_PAGE.sub(r"\1", cell.source)
     filled.metadata = {"kernelspec": dict(notebook.metadata.kernelspec)}
     return filled
+
+
+def with_hidden_checks(cell, record):
+    """Let a check compare once more, out of sight, with what the reference answered.
+
+    What ``check(name=value)`` compares by its fingerprint is compared by its value; checks of the
+    source's own that say more follow.
+
+    Parameters
+    ----------
+    cell : nbformat.NotebookNode
+    record : dict
+
+    Returns
+    -------
+    str
+        The source of the check, with nbgrader's markers.
+    """
+    shown = sources.visible(cell)
+    calls = [node for node in ast.walk(ast.parse(shown)) if isinstance(node, ast.Call)]
+    hidden = [
+        f"assert agrees({ast.unparse(answer.value)}, "
+        f'reference("{answer.arg}"), tolerance("{answer.arg}"))'
+        for call in calls
+        if ast.unparse(call.func) == "check"
+        for answer in call.keywords
+    ]
+    lines = ["from checks import agrees", *hidden, sources.region(cell, sources.HIDDEN)]
+    filled = sources.PLACEHOLDER.sub(lambda found: _literal(found, record), "\n".join(lines))
+    return "\n".join([shown, sources.HIDDEN[0], filled.rstrip("\n"), sources.HIDDEN[1]])
 
 
 def _literal(found, record):
