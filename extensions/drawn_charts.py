@@ -1,8 +1,8 @@
 """Draw charts when the book is built: pages show them without a script, Vega is for explorers.
 
 A chart arrives as ``<figure class="vega-chart">`` with its Vega-Lite specification and leaves with
-two drawings, for a wide and for a narrow place; book.css shows one of them. Their text has the page's
-colour and size.
+two drawings, for a wide and for a narrow place; book.css shows one of them. Text has the page's
+colour.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def forms(columns):
 
 
 def drawing(app, spec, width):
-    """Return an SVG of a specification at a width in pixels, from an earlier build if it is there."""
+    """Return an SVG of a specification at a width in pixels, if it can be of an earlier build."""
     if spec.get("width") == "container":
         spec = {**spec, "width": width, "autosize": {"type": "fit-x", "contains": "padding"}}
     content = json.dumps([spec, version("vl-convert-python"), __doc__], sort_keys=True)

@@ -6,6 +6,8 @@ async function main() {
     loader: { load: ["input/tex-full", "output/svg", "a11y/assistive-mml"] },
     // Every formula holds its own glyphs: the ids of shared ones would have to be told apart.
     svg: { fontCache: "none" },
+    // An unknown command fails the build; in a page it would be red.
+    tex: { packages: { "[-]": ["noundefined"] } },
     startup: { typeset: false },
   });
   for await (const line of readline.createInterface({ input: process.stdin })) {

@@ -42,8 +42,8 @@ def drawing_process():
 def stop(app, exception):
     """End the process with the build."""
     if drawing_process.cache_info().currsize:
-        drawing_process().stdin.close()
-        drawing_process().wait()
+        with drawing_process() as process:
+            process.stdin.close()
         drawing_process.cache_clear()
         drawn.cache_clear()
 

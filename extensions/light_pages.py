@@ -2,7 +2,8 @@
 
 The theme loads Font Awesome, half a megabyte, for a dozen icons: they are drawn into the pages. Its
 scripts fail where a browser forbids to store anything: they get a store that forgets. Every script
-carries the checksum of its content, so a new page never meets an old script.
+carries the checksum of its content, so a new page never meets an old script. A page for addresses
+that lead nowhere is added.
 """
 
 from __future__ import annotations
@@ -21,21 +22,38 @@ ICONS = Path(
     "../theme/pydata_sphinx_theme/static/scripts/fontawesome.js",
 ).resolve()
 ICON = re.compile(
-    r'<(?P<tag>i|span) class="(?P<classes>[^"]*\b(?P<style>fa-solid|fas|far|fa-regular|fab|fa-brands)\b'
-    r'[^"]*)"(?P<rest>[^>]*)>\s*</(?P=tag)>'
+    r'<(?P<tag>i|span) class="(?P<classes>[^"]*\b'
+    r'(?P<style>fa-solid|fas|far|fa-regular|fab|fa-brands)\b[^"]*)"(?P<rest>[^>]*)>\s*</(?P=tag)>'
 )
 SIZES = {"fa-lg", "fa-fw", "fa-solid", "fa-regular", "fa-brands"}
 FONT_AWESOME = re.compile(r'\s*<script defer src="[^"]*/fontawesome\.js[^"]*"></script>')
-LOCAL = re.compile(r'(?P<before><(?:script|link)\b[^>]*? (?:src|href)=")(?P<path>[^":?#]+\.(?:js|css))"')
-# Sphinx' search would show the contents that only print needs as the first words of a page.
-PRINTED_CONTENTS = re.compile(r'<div id="jb-print-docs-body" class="onlyprint">.*?(?=<div id="searchbox">)', re.S)
+LOCAL = re.compile(
+    r'(?P<before><(?:script|link)\b[^>]*? (?:src|href)=")(?P<path>[^":?#]+\.(?:js|css))"'
+)
 STORE = """<script>try { localStorage } catch {
     const kept = new Map();
-    const store = { getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => kept.set(key, `${value}`),
-      removeItem: (key) => kept.delete(key) };
-    for (const name of ["localStorage", "sessionStorage"]) Object.defineProperty(window, name, { value: store });
+    const store = {
+      getItem: (key) => kept.get(key) ?? null,
+      setItem: (key, value) => kept.set(key, `${value}`),
+      removeItem: (key) => kept.delete(key),
+    };
+    for (const name of ["localStorage", "sessionStorage"]) {
+      Object.defineProperty(window, name, { value: store });
+    }
   }</script>
   """
+# What Sphinx' search leaves out of the words it shows of a page.
+LEFT_OUT = '[".headerlink", "script", "style"]'
+ALSO_LEFT_OUT = '[".headerlink", "script", "style", "svg", ".onlyprint"]'
+NOWHERE = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<meta name="robots" content="noindex"><title>Page not found \u2014 {title}</title>
+<style>:root {{ color-scheme: light dark; }} body {{ max-width: 36rem; margin: 15vh auto;
+padding: 0 1rem; font: 1.1rem/1.6 system-ui, sans-serif; }}</style></head>
+<body><main><h1>There is no such page</h1>
+<p>It may have moved. <a href="{root}chapters/index.html">Go to the first page of the course</a>,
+or <a href="{root}search.html">search</a>.</p></main></body></html>
+"""
 FIRST_SCRIPT = '<script data-cfasync="false">'
 
 
@@ -49,7 +67,16 @@ def mend_pages(app, exception):
     """Rewrite every page of the site."""
     if exception or app.builder.format != "html":
         return
-    for path in Path(app.outdir).rglob("*.html"):
+    site = Path(app.outdir)
+    search = site / "_static" / "searchtools.js"
+    script = search.read_text(encoding="utf-8")
+    if LEFT_OUT not in script:
+        raise ExtensionError(f"{search} no longer says {LEFT_OUT}")
+    search.write_text(script.replace(LEFT_OUT, ALSO_LEFT_OUT), encoding="utf-8")
+    # It is shown at any address, so its links start at the root of the site.
+    nowhere = NOWHERE.format(title=app.config.html_title, root=app.config.html_baseurl or "/")
+    (site / "404.html").write_text(nowhere, encoding="utf-8")
+    for path in site.rglob("*.html"):
         text = path.read_text(encoding="utf-8")
         if FIRST_SCRIPT in text:
             path.write_text(mended(text, path.parent), encoding="utf-8")

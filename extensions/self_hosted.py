@@ -76,7 +76,7 @@ def vega_bundle():
 
 
 def controls_script():
-    """Return controls.js, the widget's own module before it: scripts work from disk, modules do not."""
+    """Return controls.js after the widget's module, as one script: modules need a server."""
     module = (EXPLORE / "explore.js").read_text(encoding="utf-8")
     if module.count("export default ") != 1:
         raise ExtensionError("explore.js should have one line `export default {...};`")
