@@ -698,9 +698,11 @@ def test_the_book_asks_no_other_host():
 def test_scripts_are_on_the_pages_that_need_them(sound):
     small = (sound.site / "chapters" / "small.html").read_text(encoding="utf-8")
     plain = (sound.site / "chapters" / "references.html").read_text(encoding="utf-8")
-    for script in ("mathjax.js", "vega.js", "charts.js"):
-        assert script in small
-        assert script not in plain
+    assert "<mjx-container" in small and 'class="marks"' in small
+    assert "<mjx-container" not in plain
+    for script in ("mathjax", "vega.js", "controls.js", "fontawesome"):
+        assert script not in small + plain
+    for script in ("vega.js", "controls.js"):
         assert (sound.site / "_static" / script).stat().st_size > 100
 
 

@@ -9,6 +9,7 @@ from helpers.charts.categorical import (
 from helpers.charts.explorer_charts import (
     density_explorer,
     line_explorer,
+    pull_explorer,
     school_explorer,
     shrinkage_explorer,
     student_explorer,
@@ -68,6 +69,7 @@ __all__ = [
     "matrix_heatmaps",
     "moved_against",
     "prediction_lines",
+    "pull_explorer",
     "school_explorer",
     "setting_densities",
     "shrinkage_explorer",
