@@ -137,7 +137,7 @@ def _clusters(data, fits) -> pd.DataFrame:
 
 def _read_outs(fits) -> dict[str, float]:
     sds = np.sqrt(fits.covariance[0].diagonal())
-    shrunk = fits.shrinkage[0].mean(axis=0)
+    shrunk = np.diagonal(fits.shrinkage[0].mean(axis=0))
     # A variance of zero has no correlation.
     correlation = fits.covariance[0, 0, 1] / sds.prod() if sds.all() else 0.0
     return {

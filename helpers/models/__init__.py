@@ -1,7 +1,8 @@
 """Mixed models: formula, design matrices, likelihood, optimum and fits."""
 
-from helpers.models.batch import BatchFits
-from helpers.models.design import DataError
+from helpers.models.as_statsmodels import ResultsError
+from helpers.models.columns import DataError
+from helpers.models.estimates import Estimates
 from helpers.models.fits import (
     ConvergenceError,
     MixedFit,
@@ -14,12 +15,13 @@ from helpers.models.fits import (
 from helpers.models.formula import FormulaError, parse
 
 __all__ = [
-    "BatchFits",
     "ConvergenceError",
     "DataError",
+    "Estimates",
     "FormulaError",
     "MixedFit",
     "PooledFit",
+    "ResultsError",
     "fit_by_cluster",
     "fit_many",
     "fit_mixed",
