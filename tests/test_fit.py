@@ -11,11 +11,21 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from statsmodels.tools.sm_exceptions import ConvergenceWarning, SingularMatrixWarning
 
 import helpers.models.fits
 from helpers.data.simulate import SCENARIOS, create_data
-from helpers.models.fits import ConvergenceError, fit_by_cluster, fit_mixed, fit_pooled
+from helpers.models.as_statsmodels import ResultsError
+from helpers.models.columns import DataError
+from helpers.models.fits import (
+    ConvergenceError,
+    fit_by_cluster,
+    fit_many,
+    fit_mixed,
+    fit_pooled,
+)
 from helpers.tables import (
     fixed_effects,
     random_effect_correlations,
@@ -357,3 +367,233 @@ def test_other_sizes_solve_without_help():
         fit = fit_mixed("y ~ x + (x | cluster)", data)
         assert fit.converged
         assert -2 * fit.results.llf == pytest.approx(fit.criterion, abs=1e-4)
+
+
+# ---- anybody's names, units and formulas -----------------------------------------------------
+
+ODD_NAMES = [
+    "Treatment",
+    "Sum",
+    "C",
+    "I",
+    "Q",
+    "Intercept",
+    "scale",
+    "center",
+    "poly",
+    "bs",
+    "class",
+]
+ODD_NAMES += ["lambda", "np", "True", "my x", "a.b", "x:y", "y|x", "1", "Größe", "log", "contr"]
+
+
+def lines(**change):
+    """Twelve clusters of six rows, with lines of their own."""
+    stream = np.random.default_rng(0)
+    g, x = np.repeat(np.arange(12), 6), np.tile(np.arange(6.0), 12)
+    own = stream.normal(size=(12, 2)) * [1, 0.4]
+    y = x + own[g, 0] + own[g, 1] * x + stream.normal(size=72)
+    return pd.DataFrame({"g": g, "x": x, "y": y, "h": x % 2}).assign(**change)
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_column_may_have_any_name(name):
+    plain = fit_mixed("y ~ x + (x | g)", lines())
+    data = (
+        lines().rename(columns={"x": name}).assign(Q=1, C=2)
+        if name not in "QC"
+        else lines(**{name: lines()["x"]})
+    )
+    for text in (f"`{name}`", f"Q('{name}')"):
+        fit = fit_mixed(f"y ~ {text} + ({text} | g)", data)
+        assert fit.criterion == pytest.approx(plain.criterion, abs=1e-8)
+        np.testing.assert_allclose(fit.predict(data.head(3)), plain.predict().head(3))
+    assert fit_pooled(f"y ~ `{name}`", data).fixed.iloc[1] == pytest.approx(
+        fit_pooled("y ~ x", lines()).fixed["x"]
+    )
+    if name != "Intercept":
+        assert -2 * fit.results.llf == pytest.approx(plain.criterion, abs=1e-4)
+
+
+def test_a_grouping_column_may_have_any_name():
+    plain = fit_mixed("y ~ x + (1 | g/h)", lines())
+    data = lines().rename(columns={"g": "if", "h": "my h"})
+    fit = fit_mixed("y ~ x + (1 | if/`my h`)", data)
+    assert fit.criterion == pytest.approx(plain.criterion, abs=1e-8)
+    assert -2 * fit.results.llf == pytest.approx(plain.criterion, abs=1e-4)
+
+
+def test_columns_that_the_formula_does_not_use_may_have_any_name():
+    names = dict.fromkeys(["C", "I", "Q", "np", "center", "Treatment", "Intercept"], 1.0)
+    formula = "y ~ C(h, Treatment(1.0)) + center(x) + I(x**2) + np.exp(-x) + (1 | g/h)"
+    with pytest.raises(DataError, match="cannot be told|is redundant|identified"):
+        fit_mixed(f"{formula} + (1 | nope)".replace(" + (1 | nope)", " + x"), lines())
+    plain, other = fit_mixed(formula, lines()), fit_mixed(formula, lines(**names))
+    assert other.criterion == plain.criterion
+
+
+def test_a_level_and_a_column_that_print_alike_keep_apart():
+    data = lines(a=np.tile(["b", "z"], 36), az=np.random.default_rng(1).normal(size=72))
+    assert fit_mixed("y ~ a + az + (1 | g)", data).fixed.index.tolist() == [
+        "Intercept",
+        "a[z]",
+        "az",
+    ]
+
+
+def test_a_power_is_a_power(data_of):
+    """sleepstudy, lme4 1.1-31: lmer(Reaction ~ I(Days^2) + (1 | Subject))."""
+    data = data_of("sleepstudy")
+    for days in (data["Days"].astype(int), data["Days"].astype(float)):
+        fit = fit_mixed("Reaction ~ I(Days^2) + (1 | Subject)", data.assign(Days=days))
+        assert fit.criterion == pytest.approx(1795.988591, abs=1e-4)
+
+
+def test_powers_in_every_function():
+    data, square = lines(x=lines()["x"].astype(int)), lines()["x"] ** 2
+    expected = np.polyfit(square, data["y"], 1)[0]
+    assert fit_pooled("y ~ I(x^2)", data).fixed.iloc[1] == pytest.approx(expected)
+    own = fit_by_cluster("y ~ I(x^2)", data, "g")
+    first = np.polyfit(square[:6], data["y"][:6], 1)[0]
+    assert own.iloc[0, 3] == pytest.approx(first)
+    one = fit_mixed("y ~ I(x^2) + (I(x^2) | g)", data)
+    other = fit_mixed("y ~ z + (z | g)", data.assign(z=square))
+    assert one.criterion == pytest.approx(other.criterion, abs=1e-8)
+    many = fit_many("y ~ I(x^2) + (I(x^2) | g)", data, data[["y"]])
+    assert many.criterion[0] == pytest.approx(one.criterion, abs=1e-8)
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "y ~ center(x) + (center(x) | g)",
+        "y ~ scale(x) + (1 | g) + (0 + scale(x) | g)",
+        "y ~ standardize(x) + (1 | g)",
+        "y ~ poly(x, 2) + (poly(x, 2) || g)",
+        "y ~ bs(x, df=4) + (1 | g)",
+        "y ~ np.log(x + 1) + (1 | g) + (0 + np.log(x + 1) | g)",
+        "y ~ I(x + 1) + I(h + 1) + (I(x + 1) + I(h + 1) | g)",
+        "y ~ np.where(x > 2, x, 0) + (1 | g)",
+    ],
+)
+def test_functions_keep_the_state_of_the_fit(formula):
+    fit = fit_mixed(formula, lines())
+    np.testing.assert_allclose(fit.predict(lines().iloc[[3]]), fit.predict().iloc[[3]], rtol=1e-9)
+
+
+def test_no_fixed_effect_at_all():
+    fit = fit_mixed("y ~ 0 + (1 | g)", lines())
+    assert fit.fixed.empty and fit.fixed_covariance.shape == (0, 0)
+    assert fit.predict(pd.DataFrame({"g": [0, 99]})).iloc[1] == 0
+    assert -2 * fit.results.llf == pytest.approx(fit.criterion, abs=1e-4)
+
+
+def test_independent_terms_of_several_effects():
+    """lme4's (f || g) for a factor has 1 + 3 + 6 + 1 parameters here."""
+    data = lines(f=np.tile(["a", "b", "c"], 24))
+    fit = fit_mixed("y ~ f + (f || g)", data)
+    assert [block.size for block in fit.random_design.blocks] == [1, 3]
+    with pytest.raises(ResultsError, match="one term with several correlated effects"):
+        fit.results  # noqa: B018
+    assert "no such model" in fit.statsmodels_call
+
+
+UNITS = {
+    "age": (15.0, 40.0),
+    "year": (6.0, 2010.0),
+    "income": (3e4, 5e4),
+    "seconds since 1970": (1e5, 1.7e9),
+    "hertz": (5e3, 1e4),
+    "microns": (1e-6, 3e-6),
+}
+
+
+@pytest.mark.parametrize(("unit", "offset"), UNITS.values(), ids=UNITS.keys())
+@pytest.mark.parametrize("slope_sd", [0, 0.4], ids=["boundary", "inside"])
+@pytest.mark.parametrize("seed", range(3))
+def test_units_of_a_predictor_do_not_matter(unit, offset, slope_sd, seed):
+    data = create_data(n_cluster=12, obs_per_cluster=6, sd_slope=slope_sd, seed=seed)
+    moved = data.assign(x=offset + unit * data["x"])
+    for formula, start in [
+        ("y ~ x + (x | cluster)", moved),
+        ("y ~ x + (x || cluster)", data.assign(x=unit * data["x"])),
+    ]:
+        plain, other = fit_mixed(formula, data), fit_mixed(formula, start)
+        shift = 2 * np.log(unit)
+        assert other.criterion - shift == pytest.approx(plain.criterion, abs=1e-4)
+        np.testing.assert_allclose(other.predict(), plain.predict(), atol=1e-3)
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(
+    st.integers(0, 10_000),
+    st.floats(-9, 9),
+    st.floats(-1e4, 1e4),
+    st.sampled_from([0.0, 0.05, 0.3]),
+    st.booleans(),
+)
+def test_a_linear_change_of_a_predictor_changes_nothing_else(seed, power, offset, sd, reml):
+    """x becomes 10^power (x + offset): the criterion moves by the log of the unit, the fit not."""
+    data = create_data(n_cluster=10, obs_per_cluster=5, sd_slope=sd, seed=seed)
+    unit = 10.0**power
+    moved = data.assign(x=unit * (data["x"] + offset))
+    plain = fit_mixed("y ~ x + (x | cluster)", data, reml)
+    other = fit_mixed("y ~ x + (x | cluster)", moved, reml)
+    shift = 2 * np.log(unit) if reml else 0
+    assert other.criterion - shift == pytest.approx(plain.criterion, abs=1e-4)
+    np.testing.assert_allclose(other.predict(), plain.predict(), atol=2e-3)
+    new = fit_mixed("y ~ x + (x | cluster)", moved, reml).predict(moved.head(3))
+    np.testing.assert_allclose(new, other.predict().head(3), atol=1e-6)
+
+
+def test_calendar_dates_and_squares_of_years_are_no_copies():
+    stream = np.random.default_rng(1)
+    year = 2000 + stream.integers(0, 20, 72)
+    data = lines(year=year, day=20_240_000 + 100 * stream.integers(1, 13, 72))
+    fit_mixed("y ~ year + I(year**2) + (1 | g)", data)
+    fit_mixed("y ~ day + (1 | g)", data)
+    near = data["year"] + 1e-9 * stream.normal(size=72)
+    with pytest.raises(DataError, match=r"'z' is redundant \(all but a copy of year\)"):
+        fit_mixed("y ~ x + year + z + (1 | g)", data.assign(z=near))
+
+
+def test_variances_a_million_times_apart():
+    data = lines()
+    data["y"] = 1e6 * np.random.default_rng(2).normal(size=12)[data["g"]] + data["y"]
+    fit = fit_mixed("y ~ x + (1 | g)", data)
+    within = fit_pooled("y ~ 0 + x + C(g)", data)
+    assert fit.sigma == pytest.approx(within.sigma, rel=1e-4)
+    assert fit.fixed["x"] == pytest.approx(within.fixed["x"], rel=1e-6)
+
+
+NOT_IDENTIFIED = {
+    "fixed and random": ("y ~ x + C(g) + (1 | g)", {}, "'g' is both fixed and random"),
+    "text": ("y ~ g + (x | g)", {"g": lines()["g"].astype(str)}, "'g' is both fixed and random"),
+    "nested and fixed": ("y ~ C(h):C(g) + (1 | g/h)", {}, "both fixed and random"),
+    "one level each": ("y ~ (1 | g) + (1 | g:h)", {"h": lines()["g"] % 3}, "only the sum"),
+    "one level each, unique": ("y ~ (1 | g/h)", {"h": lines()["g"] + 50}, "only the sum"),
+    "one row each": ("y ~ x + (1 | g)", {"g": range(72)}, "72 observations for 72 random"),
+    "two rows each": ("y ~ x + (x | g)", {"g": np.arange(72) // 2}, "lme4 refuses as well"),
+}
+
+
+@pytest.mark.parametrize(
+    ("formula", "change", "message"), NOT_IDENTIFIED.values(), ids=NOT_IDENTIFIED.keys()
+)
+def test_what_is_not_identified_is_refused_by_name(formula, change, message):
+    with pytest.raises(DataError, match=message):
+        fit_mixed(formula, lines(**change))
+
+
+def test_the_pasted_call_reaches_the_criterion_or_says_by_how_much_not():
+    fit = fit_mixed("y ~ x + (1 | g/h)", lines())
+    call, _, comment = fit.statsmodels_call.partition("\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        results = eval(call, {"smf": smf, "data": lines()})
+    gap = abs(-2 * results.llf - fit.criterion)
+    assert bool(gap < 1e-3) is (comment == "")
+    poly = fit_mixed("y ~ poly(x, 2) + (1 | g)", lines())
+    assert "breaks off" in poly.statsmodels_call
+    with pytest.raises(ResultsError, match="poly.*The fit stands"):
+        poly.results  # noqa: B018

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from helpers.models.columns import tidy
-from helpers.models.formula import Formula, for_statsmodels
+from helpers.models.formula import Formula, column_names, for_statsmodels
 
 AGREEMENT = 1e-4
 # statsmodels inverts the covariance matrix of the random effects, so it stands inside a boundary.
@@ -37,7 +37,7 @@ def pooled_results(fit):
     """
     import statsmodels.formula.api as smf
 
-    frame = _frame(fit, fit.fixed_design.columns)
+    frame = _frame(fit, column_names(fit.formula))
     try:
         results = smf.ols(for_statsmodels(fit.formula), frame).fit()
     except Exception as error:
@@ -147,9 +147,6 @@ def _frame(fit, names) -> pd.DataFrame:
     for name in frame:
         if name not in groups:
             frame[name] = tidy(frame[name], category=True)
-    for response in data.columns.difference(frame.columns):
-        if response in fit.formula:
-            frame[response] = tidy(data[response], category=True)
     return frame
 
 
@@ -170,7 +167,7 @@ def call_that_reaches(terms: Formula, fit) -> str:
     text = min(tried, key=lambda text: np.nan_to_num(abs(tried[text]), nan=np.inf))
     gap = tried[text]
     if np.isnan(gap):
-        return f"{text}\n# breaks off: statsmodels divides by a variance, or knows a function not"
+        return f"{text}\n# statsmodels breaks off: a variance near zero, or an unknown function"
     side = "above" if gap > 0 else "below"
     return f"{text}\n# its criterion is {abs(gap):.3g} {side} this fit's"
 

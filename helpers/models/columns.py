@@ -174,6 +174,8 @@ def _refuse_numbers_as_text(column) -> None:
     if wrong.empty:
         raise DataError(f"{column.name!r} holds numbers as text, such as {values[0]!r}. {advice}")
     count = int((column == wrong.iloc[0]).sum())
+    if "," in wrong.iloc[0]:
+        advice = f"Put points for commas first, .str.replace(',', '.'). {advice}"
     raise DataError(
         f"{column.name!r} holds text among its numbers: {wrong.iloc[0]!r} in {count} of "
         f"{len(column)} rows. Every number would be a category. {advice}"
@@ -204,13 +206,15 @@ def tidy_response(column: pd.Series) -> pd.Series:
         )
     if types.is_numeric_dtype(column.dtype) and not types.is_complex_dtype(column.dtype):
         return pd.Series(column.to_numpy(np.float64), name=column.name)
-    wrong = ""
+    advice = ""
     if types.infer_dtype(column) == "string":
         values = pd.Series(column.unique(), dtype=object)
-        wrong = f" {values[pd.to_numeric(values, errors='coerce').isna()].head(1).tolist()}"
+        wrong = values[pd.to_numeric(values, errors="coerce").isna()]
+        example = values[0] if wrong.empty else wrong.iloc[0]
+        advice = f", such as {example!r}. Convert it with pd.to_numeric"
     raise DataError(
         f"the response {column.name!r} must be one column of numbers; it holds "
-        f"{types.infer_dtype(column)}{wrong}."
+        f"{types.infer_dtype(column)}{advice}."
     )
 
 

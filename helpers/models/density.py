@@ -56,15 +56,15 @@ def density_criterion(response, fixed_design, random_design, clusters, *, fixed,
         turned.append(solved)
     whitened = np.vstack(turned)
     criterion = (n - reml * p) * np.log(2 * np.pi * sigma**2) + determinant
-    criterion += (whitened[:, -1] ** 2).sum()
+    criterion += whitened[:, -1] @ whitened[:, -1]
     if reml:
         triangle = np.linalg.qr(whitened[:, :p], mode="r")
         criterion += 2 * np.log(np.abs(np.diag(triangle))).sum()
-    return float(criterion), float((half**2).sum(axis=1).max()) + 1
+    return float(criterion), float(np.einsum("nk,nk->n", half, half).max()) + 1
 
 
 def _equal_clusters(clusters):
-    """Yield row numbers, (n_clusters, size), of clusters of about one size; -1 fills them up."""
+    """Yield row numbers, (size, n_clusters), of clusters of about one size; -1 fills them up."""
     order = np.argsort(clusters, kind="stable")
     counts = np.bincount(clusters)
     starts = np.cumsum(counts) - counts
@@ -77,31 +77,33 @@ def _equal_clusters(clusters):
             some = chosen[start : start + width]
             places = starts[some][:, None] + within
             filled = within < counts[some][:, None]
-            yield np.where(filled, order[np.minimum(places, len(order) - 1)], -1)
+            rows = order[np.minimum(places, len(order) - 1)]
+            yield np.where(filled, rows, -1).T
 
 
 def _padded(rows, half, right):
-    """Give the rows' Z (root) and [X, residual], shape (n_clusters, size, ...).
+    """Give the rows' Z (root) and [X, residual], shape (size, columns, n_clusters).
 
     Rows of zeros, which fill a cluster up, have variance one and residual zero: they add nothing.
     """
-    empty = (rows < 0)[..., None]
-    return np.where(empty, 0, half[rows]), np.where(empty, 0, right[rows])
+    both = np.stack([column[rows] for column in (*half.T, *right.T)], axis=1)
+    if rows.min() < 0:
+        both *= (rows >= 0)[:, None]
+    return both[:, : half.shape[1]], both[:, half.shape[1] :]
 
 
 def _whiten_rows(half, right):
     """Log-determinant of V, and L^-1 [X, residual] of all rows, V = LL'."""
-    size = half.shape[1]
-    outside = right[:, :0]
-    if size > LONG:
-        basis, half = np.linalg.qr(half)
-        inside = basis.swapaxes(1, 2) @ right
-        outside, right = right - basis @ inside, inside
-        size = half.shape[1]
-    covariance = np.einsum("cik,cjk->ijc", half, half)
+    width, outside = right.shape[1], np.empty((0, right.shape[1]))
+    if len(half) > LONG:
+        basis, triangle = np.linalg.qr(half.transpose(2, 0, 1))
+        right = right.transpose(2, 0, 1)
+        inside = basis.mT @ right
+        outside = (right - basis @ inside).reshape(-1, width)
+        half, right = triangle.transpose(1, 2, 0), inside.transpose(1, 2, 0)
+    covariance = np.einsum("ikc,jkc->ijc", half, half)
     np.einsum("iic->ic", covariance)[...] += 1
     triangle = cholesky(covariance)
     logs = 2 * np.log(np.einsum("iic->ic", triangle)).sum()
-    solved = forward_solve(triangle, right.transpose(1, 2, 0)).transpose(2, 0, 1)
-    width = right.shape[2]
-    return logs, np.vstack([solved.reshape(-1, width), outside.reshape(-1, width)])
+    solved = forward_solve(triangle, right).transpose(0, 2, 1).reshape(-1, width)
+    return logs, np.vstack([solved, outside])

@@ -88,8 +88,8 @@ class Columns:
         if (position < 0).any():
             unknown = column[position < 0].iloc[0]
             raise DataError(
-                f"these rows do not fit the model: {name!r} has the level {unknown!r}; the fit "
-                f"knows {', '.join(map(str, levels))}."
+                f"these rows do not fit the model: {name!r} has the level {str(unknown)!r}; the "
+                f"fit knows {', '.join(map(str, levels))}."
             )
         codes = pd.Categorical.from_codes(position, levels)
         return pd.Series(codes == True if levels.dtype == bool else codes, name=name)  # noqa: E712
@@ -386,7 +386,7 @@ class RandomDesign:
         if (clusters < 0).all() and kinds[0] != kinds[1]:
             warnings.warn(
                 f"no {self.terms.group!r} of these rows was in the fit, which has labels like "
-                f"{self.labels[0]!r}; all of them are predicted as new clusters.",
+                f"{str(self.labels[0])!r}; all of them are predicted as new clusters.",
                 UserWarning,
                 stacklevel=4,
             )

@@ -25,7 +25,7 @@ from helpers.models.design import (
     random_design,
 )
 from helpers.models.estimates import Estimates, PerfectFitError, estimate
-from helpers.models.formula import Formula, FormulaError, column_names, parse
+from helpers.models.formula import Formula, FormulaError, column_names, parse, tokenize
 from helpers.models.likelihood import Likelihood, orthogonal
 
 AGREEMENT = 1e-4
@@ -554,5 +554,6 @@ def least_squares_by_cluster(matrix, response, clusters) -> np.ndarray:
 def _refuse_random_effects(formula, function) -> None:
     if not isinstance(formula, str):
         raise TypeError(f"formula must be a string like 'y ~ x', not {type(formula).__name__}.")
-    if "|" in formula or "~" not in formula:
+    operators = [token.value for token in tokenize(formula) if token.kind == "operator"]
+    if {"|", "||"} & set(operators) or operators.count("~") != 1:
         raise FormulaError(f"{function} takes a formula like 'y ~ x', not {formula!r}.")
