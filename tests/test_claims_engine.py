@@ -9,8 +9,7 @@ from scipy import optimize
 
 from helpers import create_data, fit_many, true_coefficients
 from helpers.data.datasets import load_speed
-from helpers.models.likelihood import Block, Design
-from helpers.models.reml import ProfiledModel
+from helpers.models.likelihood import Block, Likelihood
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -57,13 +56,13 @@ def test_small_fits_are_not_where_it_shines(speed):
 def test_four_or_five_steps_of_newton(monkeypatch):
     data = create_data()
     counted = []
-    evaluate = Design.evaluate
+    evaluate = Likelihood.evaluate
 
     def count(self, factor, responses, *rest, **options):
         counted.append(len(responses) if options.get("hessian") else 0)
         return evaluate(self, factor, responses, *rest, **options)
 
-    monkeypatch.setattr(Design, "evaluate", count)
+    monkeypatch.setattr(Likelihood, "evaluate", count)
     noise = np.random.default_rng(1).normal(size=(1000, 300))
     fit_many("y ~ x + (x | cluster)", data, true_line(data) + noise)
     assert 3.5 < sum(counted) / 300 < 5.5
@@ -95,10 +94,12 @@ def test_the_page_s_criterion_is_ours(scratch):
     data = create_data()
     matrix = np.column_stack([np.ones(len(data)), data["x"]])
     clusters = data["cluster"].to_numpy() - 1
-    model = ProfiledModel(data["y"].to_numpy(), matrix, matrix, clusters, [Block(2)])
+    likelihood = Likelihood(matrix, matrix, clusters, [Block(2)])
+    responses = likelihood.reduce(data[["y"]].to_numpy())
     for theta in ([1, 0, 1], [0.3, -0.2, 0.1], [-0.095, 0.05, -0.457]):
         lower = np.array([[theta[0], 0], theta[1:]])
-        expected = model.criterion(model.theta(lower @ lower.T))
+        factor = (np.linalg.inv(likelihood.to_effects) @ lower)[:, :, None]
+        expected = likelihood.evaluate(factor, responses).criterion[0]
         assert scratch["criterion"](theta) == pytest.approx(expected, abs=1e-8)
 
 
