@@ -11,9 +11,13 @@ export JUPYTER_PREFER_ENV_PATH := 1
 export JUPYTER_PATH :=
 # The matrices are small: threads of the linear algebra library would only wait for each other.
 export OPENBLAS_NUM_THREADS := 1
+# Without compiled modules each kernel would compile every package anew: three times the imports.
+export PYTHONDONTWRITEBYTECODE :=
 
 # Solutions of the exercises: folded in their pages (yes), or absent (no).
 export SOLUTIONS ?= yes
+# Notebooks run outside the book by `make test`: a few kinds (no), or all of them (yes).
+export EVERY_NOTEBOOK ?= no
 
 .PHONY: book html dist tools test bench browser pictures serve assignments grade requirements clean
 
@@ -34,16 +38,16 @@ dist: _build/html/index.html
 	@rm -rf _build/dist && mkdir -p _build/dist/borrowing-strength-notebooks
 	@cp -R _build/html _build/dist/borrowing-strength
 	@tar -C _build/html -cf - $(NOTEBOOKS) | tar -C _build/dist/borrowing-strength-notebooks -xf -
-	@cd _build/dist && for folder in *; do \
-		$(abspath $(BIN))/python -m zipfile -c $$folder.zip $$folder/; done
+	@for folder in _build/dist/*; do $(BIN)/python -m zipfile -c "$$folder.zip" "$$folder/"; done
 	@cd _build/dist && ls -lh *.zip | awk '{print "_build/dist/" $$9 ": " $$5}'
 
 # For single tests and for the hook before each commit.
 tools: $(VENV)/installed-tests
 
 test: browser book tools
-	PATH="$(abspath $(BIN)):$$PATH" pre-commit run --all-files
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
+	@if [ -e .git ]; then PATH="$$(cd "$(BIN)" && pwd):$$PATH" pre-commit run --all-files; else \
+		echo "No git repository here: the checks of .pre-commit-config.yaml are skipped."; fi
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 # Ten minutes; writes the numbers of the page "How fast is it?". Quiet machine, please.
 bench: $(VENV)/installed-tests
@@ -54,9 +58,10 @@ bench: $(VENV)/installed-tests
 assignments: $(VENV)/installed-grading
 	@$(CLASSROOM).assignments "$(CLASS)"
 
-# CLASS=... SUBMISSIONS=folder; UNSAFE=1 only where bubblewrap cannot run.
+# CLASS=... SUBMISSIONS=folder or zip file; AGAIN=1 or AGAIN=student grades again what has not
+# changed; UNSAFE=1 only where bubblewrap cannot run.
 grade: $(VENV)/installed-grading
-	@$(CLASSROOM).grading "$(CLASS)" "$(SUBMISSIONS)" "$(UNSAFE)"
+	@$(CLASSROOM).grading "$(CLASS)" "$(SUBMISSIONS)" "$(UNSAFE)" "$(AGAIN)"
 
 # The pictures of README.md, from the built site.
 pictures: browser $(VENV)/installed-tests
@@ -79,7 +84,7 @@ clean:
 	rm -rf _build extensions/node_modules $(VENV)/installed $(VENV)/installed-tests $(VENV)/installed-grading
 
 # What the site is made of: newer than the site, it has to be built again before it is packed.
-SOURCES = _config.yml _toc.yml requirements.txt $(shell find chapters helpers data extensions \
+SOURCES = _config.yml _toc.yml requirements.txt $(shell find chapters classroom helpers data extensions \
 	\( -name node_modules -o -name __pycache__ -o -name '.*' \) -prune \
 	-o -type f ! -name '*.ipynb' -print)
 NOTEBOOKS = $(shell cd _build/html && find chapters -name '*.ipynb')
@@ -87,7 +92,7 @@ NOTEBOOKS = $(shell cd _build/html && find chapters -name '*.ipynb')
 _build/html/index.html: $(SOURCES)
 	$(MAKE) book
 
-CLASSROOM = PYTHONPATH=chapters/exercises $(BIN)/python -m classroom
+CLASSROOM = $(BIN)/python -m classroom
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
 	--no-emit-index-url --extra book $(UPGRADE) \
 	--custom-compile-command "make requirements"

@@ -22,7 +22,9 @@ from pybtex.backends.markdown import Backend
 from sphinx.errors import ExtensionError
 from sphinx.util import docname_join
 
+from captions import number_of_label
 from classroom import pages
+from live_prose import expression_names, name_expressions
 from plain_markdown import plain_markdown
 
 REPOSITORY = re.compile(r"https://github\.com/([\w-]+/[\w.-]+)")
@@ -129,7 +131,7 @@ def portable_notebook(app, docname):
     if pages.is_exercise(app, docname):
         notebook, modules = pages.book_notebook(app, docname), "checks, helpers"
     else:
-        notebook, modules = jupytext.read(app.env.doc2path(docname), fmt="md:myst"), "helpers"
+        notebook, modules = page_notebook(app, docname), "helpers"
     roles = page_roles(app, docname)
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number}"
@@ -142,6 +144,16 @@ def portable_notebook(app, docname):
     setup_cell = first_cell(app.config.html_theme_options["repository_url"], modules)
     notebook.cells.insert(0, nbformat.v4.new_code_cell(setup_cell, id="setup"))
     notebook.metadata = {"kernelspec": dict(notebook.metadata.kernelspec)}
+    return notebook
+
+
+def page_notebook(app, docname):
+    """Read a page as a notebook, with names for the expressions in its text."""
+    notebook = jupytext.read(app.env.doc2path(docname), fmt="md:myst")
+    names = expression_names()
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source, _ = name_expressions(cell.source, names)
     return notebook
 
 
@@ -200,10 +212,12 @@ def page_roles(app, docname):
         "term": str,
         "download": lambda file: Path(file).name,
         "ref": lambda label: labels[label][2],
+        "numref": lambda label: number_of_label(app.env, label),
         "doc": lambda page: app.env.titles[docname_join(docname, page)].astext(),
         "cite": lambda keys: f"[{_cite(app, keys, '{names}, {year}', '; ')}]",
         "cite:p": lambda keys: f"[{_cite(app, keys, '{names}, {year}', '; ')}]",
         "cite:t": lambda keys: _cite(app, keys, "{names} [{year}]", ", "),
+        "evaluated": lambda place: _glued(app, docname)[place.partition(":")[2]],
         "glue:text": lambda text: _glued_number(app, docname, text),
     }
 
@@ -236,6 +250,11 @@ def _names(people):
 def _glued_number(app, docname, text):
     """Format a number as the page does, from what its cells gave."""
     name, _, form = text.partition(":")
+    return format_plain_text(_glued(app, docname)[name], form)
+
+
+def _glued(app, docname):
+    """Read what a page's cells gave to its text, by name."""
     file = Path(app.outdir).parent / "jupyter_execute" / f"{docname}.glue.json"
     glued = json.loads(file.read_text(encoding="utf-8"))
-    return format_plain_text(glued[name]["data"]["text/plain"], form)
+    return {name: output["data"]["text/plain"] for name, output in glued.items()}

@@ -52,6 +52,19 @@ def fit_of(lme4, data_of):
 
 
 @pytest.fixture(scope="session")
+def table_values():
+    """Values of emmeans and of formulas computed in R (tests/reference/make_table_values.R)."""
+    path = ROOT / "tests" / "reference" / "table_values.json"
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="session")
+def table_data(table_values):
+    """Eighteen clusters in three arms, of those values."""
+    return pd.DataFrame(table_values["data"])
+
+
+@pytest.fixture(scope="session")
 def baseline(fit_of):
     """The course's first fit: y ~ x + (x | cluster) to create_data()."""
     return fit_of("baseline")
@@ -86,22 +99,28 @@ def visit(browser, address):
         opened.context.close()
 
 
-CLASSES = ("stats501-2027", "stats501-2028")
+# Worker-minutes; a worker takes whole files, so the longest come first and both end together.
+LONGEST = ["site", "controls", "book", "launch", "grading", "exercises", "lab", "studies", "head"]
+
+
+def pytest_collection_modifyitems(items):
+    """Bring the longest files to the front."""
+    places = {f"test_{name}": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
 
 @pytest.fixture(scope="session")
-def classes(tmp_path_factory):
-    """Two classes with their assignments, by name: made by the command's own function."""
+def course(tmp_path_factory):
+    """Make a class with its assignments, by the command's own function."""
     # nbgrader is the teacher's; tests of the course itself run without it.
     from classroom.assignments import make_assignments
     from classroom.course import Course
 
     root = tmp_path_factory.getbasetemp()
-    # The processes of one run share the classes: whoever comes first makes them.
+    # The processes of one run share the class: whoever comes first makes it.
     root = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "classes"
-    made = {name: Course(name, root) for name in CLASSES}
+    made = Course("stats501-2027", root)
     with FileLock(f"{root}.lock"):
         if not root.exists():
-            for course in made.values():
-                make_assignments(course, progress=io.StringIO())
+            make_assignments(made, progress=io.StringIO())
     return made

@@ -18,6 +18,21 @@ def table():
     return shrinkage(fit_mixed("y ~ x + (x | cluster)", create_data()))
 
 
+@pytest.mark.parametrize("in_build", [True, False])
+def test_a_readers_own_chart_needs_no_description(monkeypatch, in_build):
+    if in_build:
+        monkeypatch.setenv(BUILDS_THE_BOOK, "1")
+    else:
+        monkeypatch.delenv(BUILDS_THE_BOOK, raising=False)
+    plain = alt.Chart(pd.DataFrame({"x": [1], "y": [2]})).mark_point().encode(x="x:Q", y="y:Q")
+    for chart in (plain, plain + plain, plain | plain, plain.facet("x:N"), plain.repeat(["x"])):
+        shown, _ = alt.renderers.get()(chart.to_dict())
+        assert shown["text/plain"] == "A chart without a description."
+        assert len(shown) == 2
+    bundle, _ = charts.ChartGrid(plain, plain)._repr_mimebundle_()
+    assert len(bundle) == 2
+
+
 def rows_of(chart_dict):
     return [row for rows in chart_dict["datasets"].values() for row in rows]
 
@@ -32,8 +47,8 @@ def test_paths_run_from_no_pooling_to_partial_pooling(table):
         "x2": "partial_Intercept",
         "y2": "partial_x",
     }
-    row = next(row for row in rows_of(spec) if row.get("group") == 7)
-    expected = table[table["group"] == 7].set_index("effect")
+    row = next(row for row in rows_of(spec) if row.get("cluster") == 7)
+    expected = table[table["cluster"] == 7].set_index("effect")
     assert row["no_x"] == pytest.approx(expected.loc["x", "no_pooling"])
     assert row["partial_Intercept"] == pytest.approx(expected.loc["Intercept", "partial_pooling"])
 
@@ -66,7 +81,7 @@ def test_cluster_lines_has_a_panel_and_three_lines_per_cluster(table):
     spec = grid.charts[0].to_dict()
     lines = [row for row in rows_of(spec) if "pooling" in row]
     assert {row["pooling"] for row in lines} == set(charts.POOLING_COLOURS)
-    own = table[(table["group"] == 42)].set_index("effect")["no_pooling"]
+    own = table[(table["cluster"] == 42)].set_index("effect")["no_pooling"]
     drawn = [row for row in lines if row["pooling"] == "no pooling"]
     for row in drawn:
         assert row["y"] == pytest.approx(own["Intercept"] + own["x"] * row["x"])
@@ -92,7 +107,7 @@ def test_estimator_errors_counts_wins():
 
 def test_moved_against_reports_the_correlation(table):
     slopes = table[table["effect"] == "x"]
-    slopes = slopes.assign(deviation=slopes["no_pooling"] - slopes["complete_pooling"])
+    slopes = slopes.assign(deviation=slopes["no_pooling"] - slopes["fixed_effect"])
     spec = charts.moved_against(slopes, "deviation", "moved", title="t").to_dict()
     expected = slopes["deviation"].corr(slopes["moved"])
     assert f"correlation {expected:.2f}" in spec["description"]
@@ -152,9 +167,13 @@ def test_poolings_are_three_distinct_colours_everywhere(table):
         for layer in spec["layer"]
         if "color" in layer["encoding"]
     ]
+    # The diamond is the mixed model's fixed effect, in the colour of complete pooling.
+    colours = {
+        name.replace("complete pooling", "fixed effect"): colour
+        for name, colour in charts.POOLING_COLOURS.items()
+    }
     assert scales and all(
-        dict(zip(scale["domain"], scale["range"], strict=True)) == charts.POOLING_COLOURS
-        for scale in scales
+        dict(zip(scale["domain"], scale["range"], strict=True)) == colours for scale in scales
     )
     assert len(set(charts.POOLING_COLOURS.values())) == 3
 

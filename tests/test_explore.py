@@ -1,18 +1,24 @@
 """Packing of states, and what explore refuses."""
 
+import os
+import traceback
 import zlib
 
 import altair as alt
+import ipywidgets as widgets
 import numpy as np
 import pandas as pd
 import pytest
+import vl_convert
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from helpers import explore as explore_function
 from helpers.charts import ChartGrid
-from helpers.controls.explore import STATIC_WIDTH, ExploreError, compress, explore, pack
+from helpers.controls import ExploreError, explore, grid
+from helpers.controls.chart import EVERY, fields_of
+from helpers.controls.grid import compress, pack
 
 
 @pytest.fixture(autouse=True)
@@ -146,7 +152,8 @@ def test_the_number_of_a_row_is_a_field_for_print_too():
     some, _ = shown.chart.specs[0]["layer"]
     assert [step.get("as", "filter") for step in some["transform"]] == ["filter", "x", "y"]
     # The line of the last row, whose point lies in the upper right corner.
-    assert f"M{STATIC_WIDTH},0Z" in shown.static_figure
+    svg = vl_convert.vegalite_to_svg({**shown.first_state[0], "width": 640})
+    assert "M640,0Z" in svg
 
 
 def level(heights=1):
@@ -224,6 +231,84 @@ def test_a_grid_too_large_is_refused_before_it_is_evaluated():
     assert len(calls) == 1
 
 
+def test_a_worker_leaves_no_traceback_before_the_message(monkeypatch):
+    monkeypatch.setattr(grid, "_WORTH_PROCESSES", -1)
+    with pytest.raises(ExploreError) as caught:
+        explore(failing, points(), slope=[1, 2, 3])
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "RemoteTraceback" not in shown and "direct cause" not in shown
+
+
+@pytest.mark.parametrize("name", ["datum", "PI", "state", "layout", "not a name"])
+def test_names_with_another_meaning_are_refused(name):
+    def renamed(slope=1):
+        return line(slope).rename(columns={"y": name})
+
+    with pytest.raises((TypeError, ExploreError), match="another"):
+        explore(lambda **values: line(), points(), **{name: [1, 2]})
+    if name != "layout":
+        with pytest.raises(ExploreError, match=f"column {name!r}.*another name"):
+            explore(renamed, points(), slope=[1, 2])
+
+
+def test_a_column_may_not_have_the_name_of_a_control():
+    def returning(slope=1):
+        return line(slope).assign(slope=slope)
+
+    with pytest.raises(ExploreError, match="column 'slope', and a control .*another name"):
+        explore(returning, points(), slope=[1, 2])
+
+
+@pytest.mark.parametrize(
+    ("part", "expected"),
+    [
+        ({"encoding": {"x": {"field": "y", "value": "x", "sort": "-x", "title": "x"}}}, {"y"}),
+        ({"encoding": {"color": {"field": "kind", "legend": {"labelExpr": "datum.value"}}}},
+         {"kind"}),
+        ({"encoding": {"y": {"field": "y", "axis": {"labelColor": {"condition": {
+            "test": "datum.value > 0", "value": "red"}}}}}}, {"y"}),
+        ({"mark": {"type": "text", "text": {"expr": "datum.words"}}}, {"words"}),
+        ({"mark": "point", "encoding": {"size": {"condition": {"test": "datum['n'] > 1",
+                                                               "value": 4}}}}, {"n"}),
+        ({"transform": [{"filter": "'datum.no' == \"datum.no\" && datum.yes"}]}, {"yes"}),
+        ({"transform": [{"filter": {"field": "value", "oneOf": ["x", "y"]}}]}, {"value"}),
+        ({"transform": [{"window": [{"op": "sum", "field": "value", "as": "total"}],
+                         "groupby": ["kind"], "sort": [{"field": "x"}]}]},
+         {"value", "kind", "x"}),
+        ({"transform": [{"pivot": "kind", "value": "value", "groupby": ["x"]}]},
+         {"kind", "value", "x"}),
+        ({"transform": [{"fold": ["x", "y"], "as": ["key", "value"]}]}, {"x", "y"}),
+        ({"transform": [{"calculate": "datum[chosen]", "as": "x"}]}, {EVERY}),
+        ({"transform": [{"calculate": "keys(datum)", "as": "x"}]}, {EVERY}),
+        ({"mark": {"type": "bar", "tooltip": {"content": "data"}}}, {EVERY}),
+        ({"data": {"values": [{"field": "x"}]}, "params": [{"name": "x", "expr": "datum.x"}]},
+         set()),
+    ],
+)  # fmt: skip
+def test_fields_are_told_from_words(part, expected):
+    # Other texts may be taken for fields in transforms; nothing that is used is missed.
+    found = fields_of(part)
+    assert found == expected
+
+
+def test_words_of_vega_are_names_of_columns_like_others():
+    def worded(slope=2):
+        return line(slope).rename(columns={"x": "value", "y": "field"}).assign(type="point", key=1)
+
+    chart = alt.Chart().mark_point().encode(x="value:Q", y="field:Q").properties(description="d")
+    spec = explore(worded, chart, slope=[1, 2]).chart.specs[0]
+    assert {step["as"] for step in spec["transform"]} == {"value", "field"}
+
+
+def test_a_bool_is_a_box_to_tick_and_ipywidgets_are_taken_as_they_are():
+    chart = points().add_params(alt.param(name="truth", value=True))
+    radio = widgets.RadioButtons(options=["none", "up"])
+    shown = explore(line, chart, shift=radio, truth=False)
+    assert shown.controls["shift"] is radio and radio.description == "shift"
+    assert shown.values == {"shift": "none", "truth": True}
+    assert shown.chart.truth == 1
+
+
 @pytest.mark.parametrize("values", [3, "abc", [], {}, None])
 def test_other_forms_of_controls_are_explained(values):
     with pytest.raises(TypeError, match="the control slope is .*give a list"):
@@ -250,16 +335,62 @@ def test_results_are_kept_until_content_changes(own_cache):
     assert len(list(own_cache.iterdir())) == 2
 
 
-def test_the_figure_for_print_is_the_default_state():
-    shown = explore(line, points(), slope=[1, 2])
-    html = shown.static_figure
-    assert 'alt="points"' in html
-    chart = points().properties(
-        title=alt.Title(alt.expr("['read', 'out']")),
-        description="Points. The slider above moves them.",
+def test_the_content_of_a_function_is_all_that_it_names():
+    def double(x):
+        return factor * x
+
+    def through(slope=1):
+        return line(double(slope))
+
+    factor = 2
+    before = grid._cache_file(through, {"slope": [1, 2]})
+    assert before == grid._cache_file(through, {"slope": [1, 2]})
+    factor = 3
+    assert before != grid._cache_file(through, {"slope": [1, 2]})
+
+
+def test_only_the_latest_grids_are_kept(own_cache, monkeypatch):
+    monkeypatch.setattr(grid, "GRIDS_KEPT", 3)
+    for top in range(2, 8):
+        explore(line, points(), slope=list(range(top)))
+        for path in own_cache.iterdir():
+            os.utime(path, (path.stat().st_mtime - 10,) * 2)
+    assert len(list(own_cache.iterdir())) == 3
+
+
+def test_a_cut_file_of_the_cache_is_computed_again(own_cache):
+    explore(line, points(), slope=[1, 2])
+    (kept,) = own_cache.iterdir()
+    kept.write_bytes(kept.read_bytes()[:40])
+    assert explore(line, points(), slope=[1, 2]).values == {"slope": 2}
+    assert len(kept.read_bytes()) > 40
+
+
+def test_it_goes_on_without_a_cache(tmp_path, monkeypatch):
+    # A file where the folder would be: not even root can write there.
+    (tmp_path / "home").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    assert explore(line, points(), slope=[1, 2]).values == {"slope": 2}
+    made = {}
+    exec("import pandas as pd\ndef typed(a=1): return pd.DataFrame({'x': [a]})", made)
+    assert explore(made["typed"], points(), a=[1, 2]).values == {"a": 1}
+
+
+def test_the_first_state_holds_its_rows_and_parameters():
+    chart = (
+        points()
+        .properties(title=alt.Title(alt.expr("who")))
+        .add_params(alt.param(name="share", value=40))
     )
-    assert 'alt="Points. read out"' in explore(line, chart, slope=[1, 2]).static_figure
-    assert "http" not in html.replace("http://www.w3.org", "")
+
+    def named(slope=2):
+        return line(slope).assign(who=f"slope {slope}")
+
+    (spec,) = explore(named, chart, slope=[1, 2], share=(0, 100)).first_state
+    assert pd.DataFrame(spec["data"]["values"])[["x", "y"]].equals(line(2)[["x", "y"]])
+    parameters = {parameter["name"]: parameter["value"] for parameter in spec["params"]}
+    assert parameters == {"who": "slope 2", "share": 40}
+    assert ">slope 2</text>" in vl_convert.vegalite_to_svg(spec)
 
 
 def test_it_starts_with_the_first_preset():
@@ -270,8 +401,7 @@ def test_it_starts_with_the_first_preset():
 
 def test_a_grid_of_charts_shares_its_states():
     shown = explore(line, ChartGrid(points(), points()), slope=[1, 2])
-    assert len(shown.chart.specs) == 2
-    assert shown.static_figure.count("<figure") == 2
+    assert len(shown.chart.specs) == len(shown.first_state) == 2
 
 
 def test_what_is_compressed_is_inflated_as_the_browser_does():

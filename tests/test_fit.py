@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from statsmodels.tools.sm_exceptions import ConvergenceWarning, SingularMatrixWarning
 
 import helpers.models.fits
+from helpers.data.datasets import load_pupils
 from helpers.data.simulate import SCENARIOS, create_data
 from helpers.models.as_statsmodels import ResultsError
 from helpers.models.columns import DataError
@@ -32,6 +33,7 @@ from helpers.tables import (
     random_effects,
     variance_components,
 )
+from tests.random_data import draw
 
 REFERENCE = json.loads(
     (Path(__file__).parent / "reference" / "lme4_fits.json").read_text(encoding="utf-8")
@@ -80,7 +82,7 @@ def test_standard_deviations_are_lme4_s(name, fit_of):
     expected = REFERENCE[name]["variance_components"]
     effects = [effect or "" for effect in expected["effect"]]
     rows = list(zip(expected["group"], effects, strict=True))
-    table = variance_components(fit_of(name)).set_index(["group", "effect"])
+    table = variance_components(fit_of(name)).set_index(["grouping_factor", "effect"])
     assert sorted(table.index) == sorted(rows)
     close_sds(table.loc[rows, "sd"].to_numpy(), expected["sd"])
     assert fit_of(name).sigma == pytest.approx(REFERENCE[name]["sigma"], rel=1e-3)
@@ -101,11 +103,11 @@ def test_correlations_are_lme4_s(name, fit_of):
 @every_fit
 def test_conditional_modes_and_sds_are_lme4_s(name, fit_of):
     expected = pd.DataFrame(REFERENCE[name]["random_effects"])
-    table = random_effects(fit_of(name)).astype({"group": str})
+    table = random_effects(fit_of(name)).astype({"cluster": str})
     both = expected.astype({"level": str}).merge(
         table,
         left_on=["group", "effect", "level"],
-        right_on=["group_var", "effect", "group"],
+        right_on=["grouping_factor", "effect", "cluster"],
         suffixes=("_lme4", ""),
     )
     assert len(both) == len(expected) > 0
@@ -231,7 +233,7 @@ def test_new_clusters_have_random_effects_of_zero(baseline):
 def test_new_levels_of_a_nested_term_have_random_effects_of_zero(fit_of):
     fit = fit_of("pastes")
     new = pd.DataFrame({"batch": ["A", "Z", "A"], "cask": ["z", "a", "a"]})
-    effects = random_effects(fit).set_index(["group_var", "group"])["value"]
+    effects = random_effects(fit).set_index(["grouping_factor", "cluster"])["value"]
     mean, batch = fit.fixed["Intercept"], effects["batch", "A"]
     expected = [mean + batch, mean, mean + batch + effects["batch:cask", "A:a"]]
     np.testing.assert_allclose(fit.predict(new), expected, rtol=1e-12)
@@ -597,3 +599,50 @@ def test_the_pasted_call_reaches_the_criterion_or_says_by_how_much_not():
     assert "breaks off" in poly.statsmodels_call
     with pytest.raises(ResultsError, match="poly.*The fit stands"):
         poly.results  # noqa: B018
+
+
+# ---- what a model and an optimiser can do ----------------------------------------------------
+
+
+def test_what_one_or_two_rows_per_cluster_allow():
+    data = create_data()
+    rows = {n: data[data.groupby("cluster").cumcount() < n] for n in (1, 2)}
+    for n, formula in [(1, "y ~ x + (1 | cluster)"), (2, "y ~ x + (x | cluster)")]:
+        with pytest.raises(DataError, match="cannot be told from the residuals"):
+            fit_mixed(formula, rows[n])
+    assert not fit_mixed("y ~ x + (1 | cluster)", rows[2]).singular
+
+
+def test_the_default_optimiser_of_statsmodels_misses_the_pupils_optimum():
+    pupils = load_pupils(source="synthetic")
+    school = "primary_school_id"
+    fit = fit_mixed(f"achievement ~ ses + (1 | {school}) + (1 | {school}:ses)", pupils)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        default = smf.mixedlm(
+            "achievement ~ ses",
+            pupils,
+            groups=school,
+            re_formula="1",
+            vc_formula={"cell": "0 + C(ses)"},
+        ).fit()
+    assert -2 * default.llf > fit.criterion + 5
+
+
+# ---- random data sets (tests/random_data.py, tests/reference/make_random_fits.R) -------------
+
+RANDOM = json.loads(
+    (Path(__file__).parent / "reference" / "random_fits.json").read_text(encoding="utf-8")
+)
+
+
+@pytest.mark.parametrize("seed", RANDOM)
+def test_random_data_sets_are_never_above_lme4_s_best(seed):
+    formula, data, reml, _ = draw(int(seed))
+    best = RANDOM[seed]
+    fit = fit_mixed(formula, data, reml)
+    assert fit.criterion == pytest.approx(best, abs=1e-4, rel=0)
+    rows = data.head(4)
+    np.testing.assert_allclose(
+        fit.predict(rows).astype(float), fit.predict().head(4).astype(float), atol=1e-6 * fit.sigma
+    )

@@ -105,6 +105,36 @@ class Checks:
         return {"text/plain": "Checks()", ANSWERS_MIME: self._record}
 
 
+def agrees(answer, expected, tolerance=0.0):
+    """Whether an answer is the expected one, in whatever form it is given.
+
+    Parameters
+    ----------
+    answer : number, text, truth value, array, list, dict, Series or DataFrame
+    expected : str, bool, float or nested list of float
+        In plain types, as recorded.
+    tolerance : float
+        Largest difference that still counts as right, in each number.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> agrees(pd.Series([1.0, 2.001]), [1.0, 2.0], tolerance=0.01)
+    True
+    >>> agrees([1.0], [1.0, 2.0], tolerance=0.01)
+    False
+    """
+    given = _plain("answer", answer)
+    if _kind(given) != _kind(expected) or np.shape(given) != np.shape(expected):
+        return False
+    if _kind(given) != "number":
+        return given == expected
+    return bool(np.all(np.abs(np.subtract(given, expected)) <= tolerance))
+
+
 def make_key(record):
     """Turn the reference's answers into the key of a notebook to hand out.
 

@@ -30,7 +30,7 @@ def treatment_panels(study: pd.DataFrame, *, level: float = 0.95) -> ChartGrid:
     Parameters
     ----------
     study : DataFrame
-        Made by :func:`helpers.studies.treatment_study`.
+        Made by :func:`helpers.studies.treatment.treatment_study`.
     level : float
         Nominal coverage, drawn as a line.
 
@@ -71,7 +71,7 @@ def bias_and_variance(study: pd.DataFrame) -> ChartGrid:
     Parameters
     ----------
     study : DataFrame
-        Made by :func:`helpers.studies.pooling_study`.
+        Made by :func:`helpers.studies.pooling.pooling_study`.
 
     Returns
     -------

@@ -1,6 +1,7 @@
 """The data of the course: R's random stream, the three data sets and the simulators."""
 
 from helpers.data.datasets import (
+    FOLDER_VARIABLE,
     DataFileError,
     data_note,
     load_gpa,
@@ -8,7 +9,7 @@ from helpers.data.datasets import (
     load_sleepstudy,
     load_speed,
 )
-from helpers.data.r_random import RRandom
+from helpers.data.r_random import RRandom, check_integer, check_number
 from helpers.data.simulate import (
     GPA_SETTINGS,
     SCENARIOS,
@@ -19,10 +20,13 @@ from helpers.data.simulate import (
 )
 
 __all__ = [
+    "FOLDER_VARIABLE",
     "GPA_SETTINGS",
     "SCENARIOS",
     "DataFileError",
     "RRandom",
+    "check_integer",
+    "check_number",
     "create_data",
     "data_note",
     "gpa_setting",

@@ -24,8 +24,6 @@ from helpers.models.columns import (
 from helpers.models.formula import Formula, expand, for_formulaic, tokenize, with_names
 from helpers.models.likelihood import RANK_TOLERANCE, Block, centre
 
-__all__ = ["DataError", "FixedDesign", "RandomDesign", "check_columns"]
-
 
 @dataclass(frozen=True)
 class Columns:

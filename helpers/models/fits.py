@@ -26,6 +26,7 @@ from helpers.models.design import (
 )
 from helpers.models.estimates import Estimates, PerfectFitError, estimate
 from helpers.models.formula import Formula, FormulaError, column_names, parse, tokenize
+from helpers.models.inference import prediction_intervals
 from helpers.models.likelihood import Likelihood, orthogonal
 
 AGREEMENT = 1e-4
@@ -162,8 +163,13 @@ class MixedFit(FittedModel):
         return call_that_reaches(self.terms, self)
 
     def predict(
-        self, data: pd.DataFrame | None = None, *, random_effects: bool = True
-    ) -> pd.Series:
+        self,
+        data: pd.DataFrame | None = None,
+        *,
+        random_effects: bool = True,
+        interval: str | None = None,
+        level: float = 0.95,
+    ) -> pd.Series | pd.DataFrame:
         """Predict the response.
 
         Parameters
@@ -173,11 +179,17 @@ class MixedFit(FittedModel):
         random_effects : bool
             True (default): each cluster's own prediction; a new cluster has random effects of
             zero. False: fixed effects only, which is all statsmodels' ``predict`` gives.
+        interval : {"mean", "cluster", "observation"}, optional
+            Also give standard errors and limits: of the mean over clusters (fixed effects only),
+            of each row's own cluster, or of a new observation in it.
+        level : float
+            Coverage of the interval.
 
         Returns
         -------
         Series
-            Predictions, indexed as the rows of `data`.
+            Predictions, indexed as the rows of `data`; with `interval` a data frame, see
+            :func:`helpers.models.inference.prediction_intervals`.
 
         Raises
         ------
@@ -192,6 +204,8 @@ class MixedFit(FittedModel):
         >>> bool(fit.predict(new)[1] == fit.fixed["Intercept"])
         True
         """
+        if interval is not None:
+            return prediction_intervals(self, data, interval=interval, level=level)
         known = data is None
         matrix = self.fixed_design.matrix if known else self.fixed_design.rows(data)
         prediction = matrix @ self.fixed.to_numpy()

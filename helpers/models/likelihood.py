@@ -132,7 +132,7 @@ class Likelihood:
     Parameters
     ----------
     fixed_design : ndarray, shape (n, p)
-        X, of full column rank.
+        X, of full column rank; p may be 0.
     random_design : ndarray, shape (n, q)
         Z without the cluster structure: one row per observation, one column per random effect.
     clusters : ndarray of int, shape (n,)
@@ -235,6 +235,11 @@ class Likelihood:
         whole = whole + (responses.projection**2).sum(axis=0)
         return ~(left > 1e-26 * whole)
 
+    @cached_property
+    def whitening(self) -> np.ndarray:
+        """K with Z = (whitened Z) K, block diagonal, shape (q, q)."""
+        return np.linalg.inv(self.to_effects)
+
     @property
     def n_parameters(self) -> int:
         """Length m of theta."""
@@ -317,7 +322,9 @@ class Likelihood:
                 ratios[inside] = ratios[inside].mean(axis=0)
         return np.eye(size)[:, :, None] * np.sqrt(np.clip(ratios, 0.01, 9))
 
-    def evaluate(self, factor, responses: Responses, directions=None, *, hessian=False) -> Profile:
+    def evaluate(
+        self, factor, responses: Responses, directions=None, *, hessian=False, variance=None
+    ) -> Profile:
         """Criterion and derivatives of each data set at its factor.
 
         Parameters
@@ -329,6 +336,9 @@ class Likelihood:
             Changes of F along which to differentiate; by default the elements of theta.
         hessian : bool
             Also the second derivative.
+        variance : ndarray, shape (n_datasets,), optional
+            Residual variances, if they are not to be profiled out. The logarithm of the variance
+            is then a further direction, the last one, of gradient and hessian.
 
         Returns
         -------
@@ -342,18 +352,25 @@ class Likelihood:
             along = directions if directions.shape[-1] == 1 else directions[..., chunk]
             # A perfect fit has no criterion: the callers look for missing values.
             with np.errstate(divide="ignore", invalid="ignore"):
-                part = self._evaluate(factor[..., chunk], responses.take(chunk), along, hessian)
+                part = self._evaluate(
+                    factor[..., chunk],
+                    responses.take(chunk),
+                    along,
+                    hessian,
+                    None if variance is None else variance[chunk],
+                )
             parts.append(part)
         return parts[0] if len(parts) == 1 else _join(parts)
 
-    def _evaluate(self, factor, responses, directions, hessian):
+    def _evaluate(self, factor, responses, directions, hessian, given):
         log_determinants, inverse, turned = self._decompose(factor)
         fixed = np.einsum("ijcd,jpc->ipcd", inverse, self._fixed)
         response = np.einsum("ijcd,jcd->icd", inverse, responses.products)
         root, coefficients, squares = self._least_squares(fixed, response, responses)
         degrees = self.degrees_of_freedom
-        variance = squares / degrees
-        criterion = log_determinants + degrees * (1 + np.log(2 * np.pi * variance))
+        variance = squares / degrees if given is None else given
+        scaled = squares / variance
+        criterion = log_determinants + scaled + degrees * np.log(2 * np.pi * variance)
         if self.reml:
             # REML counts log|X'X| of the columns as given, not of their orthogonal basis.
             criterion += self._log_determinant
@@ -373,7 +390,13 @@ class Likelihood:
         )
         second = None
         if hessian:
-            second = self._hessian(factor, directions, slope, precision, outer, residuals)
+            changes = _covariance_changes(directions, factor)
+            second = self._hessian(directions, changes, slope, precision, outer)
+            second -= self._profiled_part(residuals, changes, variance_too=given is None)
+        if given is not None:
+            gradient, second = self._with_variance(
+                gradient, second, degrees - scaled, scaled, residuals, factor, directions
+            )
         return Profile(criterion, variance, coefficients, root, slope, gradient, second)
 
     def _decompose(self, factor):
@@ -407,19 +430,27 @@ class Likelihood:
         squares = np.where(squares > 0, squares, np.nan)
         return inverse.transpose(1, 0, 2), coefficients, squares
 
-    def _hessian(self, factor, directions, slope, precision, outer, residuals):
-        """Second derivative along the directions.
+    def _with_variance(self, gradient, hessian, first, second, residuals, factor, directions):
+        """Append the derivatives by the logarithm of the residual variance."""
+        gradient = np.concatenate([gradient, first[None]])
+        if hessian is None:
+            return gradient, None
+        changes = _covariance_changes(directions, factor)
+        own = np.einsum("icd,jcd->ijd", residuals[:, -1], residuals[:, -1])
+        mixed = np.einsum("ijd,kijd->kd", own, changes)[:, None]
+        below = np.concatenate([mixed.transpose(1, 0, 2), second[None, None]], axis=1)
+        return gradient, np.concatenate([np.concatenate([hessian, mixed], axis=1), below])
+
+    def _hessian(self, directions, changes, slope, precision, outer):
+        """Second derivative along the directions, beta and sigma held.
 
         With R = Z'H^-1 Z (`precision`) and Y = Z'H^-1 [X L, (y - X beta)/sigma] (`residuals`) of a
         cluster, the first derivative by FF' is the sum of R - YY'. The second is the sum of
         tr((2YY' - R) dG R dG), less the squares of the sum of Y'dG Y, where dG = dF F' + F dF'.
         """
-        half = np.einsum("kild,jld->kijd", directions, factor)
-        changes = half + half.transpose(0, 2, 1, 3)
         curved = np.einsum("ijd,kjld->kild", slope, directions)
         hessian = 2 * np.einsum("kild,xild->kxd", curved, directions)
-        hessian += self._curvature(precision, outer, changes)
-        return hessian - self._profiled_part(residuals, changes)
+        return hessian + self._curvature(precision, outer, changes)
 
     def _curvature(self, precision, outer, changes):
         """Sum of tr((2YY' - R) dG R dG) over the clusters."""
@@ -441,8 +472,8 @@ class Likelihood:
         place[lower] = place.T[lower] = np.arange(len(lower[0]))
         return lower, place
 
-    def _profiled_part(self, residuals, changes):
-        """Give what profiling beta and sigma out takes off the second derivative."""
+    def _profiled_part(self, residuals, changes, *, variance_too):
+        """Give what profiling beta (and sigma) out takes off the second derivative."""
         size, p = self.n_effects, self.n_fixed
         if size > WIDE:
             moved = np.einsum("iacd,kijd,jbcd->kabd", residuals, changes, residuals, optimize=True)
@@ -453,7 +484,7 @@ class Likelihood:
         if not self.reml:
             moved[:, :p, :p] = 0
         own = moved[:, p, p]
-        weight = 1 - 1 / self.degrees_of_freedom
+        weight = 1 - variance_too / self.degrees_of_freedom
         return np.einsum("kabd,labd->kld", moved, moved) - weight * own[:, None] * own
 
     def effects(self, factor, profile, responses) -> tuple[np.ndarray, np.ndarray]:
@@ -480,7 +511,13 @@ class Likelihood:
         modes = np.einsum("ijd,kjcd,kcd->dci", covariance, turned, residual, optimize=True)
         precision = _times(turned.swapaxes(0, 1), turned)
         weights = _times(covariance[:, :, None], precision).transpose(3, 2, 0, 1)
-        return modes @ self.to_effects.T, self.to_effects @ weights @ np.linalg.inv(self.to_effects)
+        return modes @ self.to_effects.T, self.to_effects @ weights @ self.whitening
+
+
+def _covariance_changes(directions, factor):
+    """Differentiate FF' along each direction: dF F' + F dF', shape (m, q, q, n_datasets)."""
+    half = np.einsum("kild,jld->kijd", directions, factor)
+    return half + half.transpose(0, 2, 1, 3)
 
 
 def _join(profiles):

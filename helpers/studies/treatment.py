@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import ndtri, stdtrit
 
 from helpers.data.r_random import check_integer, check_number
 from helpers.data.simulate import treatment_clusters
@@ -87,9 +87,9 @@ def _intervals(design, responses, level, progress):
     upper = (1 + level) / 2
     between = design["cluster"].nunique() - 2
     return {
-        "regression": (coefficients[1], stats.t.ppf(upper, freedom) * plain_se),
-        "mixed model, z": (estimate, stats.norm.ppf(upper) * se),
-        "mixed model, t": (estimate, stats.t.ppf(upper, between) * se),
+        "regression": (coefficients[1], stdtrit(freedom, upper) * plain_se),
+        "mixed model, z": (estimate, ndtri(upper) * se),
+        "mixed model, t": (estimate, stdtrit(between, upper) * se),
     }
 
 

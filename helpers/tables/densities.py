@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-ESTIMATES = {"no_pooling": "no pooling", "partial_pooling": "partial pooling"}
+from helpers.tables.base import POOLINGS
+
+ESTIMATES = {pooling.column: pooling.name for pooling in POOLINGS[1:]}
 
 
 def density_grid(table: pd.DataFrame, n_points: int) -> np.ndarray:
@@ -54,12 +55,15 @@ def estimate_densities(table: pd.DataFrame, grid: np.ndarray) -> pd.DataFrame:
     >>> estimate_densities(table, np.array([0.0]))["density"].round(2).tolist()
     [0.32, 0.64]
     """
+    # Half a second to import, for one of the chapters.
+    from scipy.stats import gaussian_kde
+
     parts = [
         pd.DataFrame(
             {
                 "pooling": pooling,
                 "value": grid,
-                "density": stats.gaussian_kde(table[column].dropna())(grid),
+                "density": gaussian_kde(table[column].dropna())(grid),
             }
         )
         for column, pooling in ESTIMATES.items()

@@ -1,7 +1,7 @@
 # lme4's best of several optimisers for the data sets of tests/random_data.py.
 # Arguments: a folder with <seed>.csv and fits.json (seed, formula, reml, x, moved), and the file to write.
 # x is fitted as it comes and divided by its standard deviation (centred too where the model stays
-# the same); the REML criterion then moves by twice the log of that unit for each column with x.
+# the same); the REML criterion then moves as log|X'X| does.
 suppressMessages({library(lme4); library(jsonlite)})
 arguments <- commandArgs(trailingOnly = TRUE)
 entries <- fromJSON(file.path(arguments[1], "fits.json"))
@@ -46,8 +46,7 @@ fit_one <- function(i) {
   if (linear && is.finite(unit) && unit > 0) {
     centre <- if (entries$moved[i]) mean(data[[name]]) else 0
     scaled[[name]] <- (data[[name]] - centre) / unit
-    columns <- sum(grepl(name, colnames(model.matrix(nobars(formula), data)), fixed = TRUE))
-    shift <- if (reml) 2 * log(unit) * columns else 0
+    shift <- if (reml) determinant_of(formula, data) - determinant_of(formula, scaled) else 0
     other <- best(formula, scaled, reml) + shift
   }
   list(seed = entries$seed[i], raw = raw, scaled = other, refusal = refusal(formula, data, reml))

@@ -1,0 +1,187 @@
+"""Charts with controls that answer without Python: on the published page, and live.
+
+:func:`explore` calls a function over the whole grid of its controls, packs the results into one
+array of 16-bit integers, and links ipywidgets, in the browser, to one small widget that draws
+charts (:file:`explore.js`). A control sets a Vega signal; a chart itself looks up its rows. The
+published page draws the same widgets with a script of its own (:file:`extensions/controls.js`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import altair as alt
+import anywidget
+import ipywidgets as widgets
+import pandas as pd
+import traitlets
+from IPython.display import HTML, display
+
+from helpers.charts import BUILDS_THE_BOOK, ChartGrid
+from helpers.controls.chart import first_state_spec, live_spec
+from helpers.controls.controls import (
+    choices,
+    linked_trait,
+    make_control,
+    players,
+    position,
+    preset_control,
+    preset_settings,
+    set_defaults,
+    strides,
+)
+from helpers.controls.grid import compress, evaluate, pack
+
+HERE = Path(__file__).parent
+
+
+class SignalChart(anywidget.AnyWidget):
+    """Vega-Lite charts whose signals follow the widget's traits of the same name."""
+
+    _esm = HERE / "explore.js"
+    _css = HERE / "explore.css"
+    specs = traitlets.List().tag(sync=True)
+    states = traitlets.Bytes().tag(sync=True)
+    presets = traitlets.List().tag(sync=True)
+    preset = traitlets.Int(0).tag(sync=True)
+
+    def __init__(self, signals: Mapping[str, int], **traits):
+        super().__init__(**traits)
+        self.add_traits(**{name: traitlets.Int(at).tag(sync=True) for name, at in signals.items()})
+        self.on_msg(_send_vega)
+
+
+def _send_vega(widget, content, buffers) -> None:
+    """Answer a page that has no Vega of its own, as JupyterLab; the published page has."""
+    import vl_convert
+
+    widget.send({"vega": vl_convert.javascript_bundle()})
+
+
+class Explorer:
+    """Controls and chart; made by :func:`explore` and shown as the last value of a cell.
+
+    Attributes
+    ----------
+    controls : dict of str to widget
+        The controls by name.
+    chart : SignalChart
+        The widget that draws.
+    first_state : list of dict
+        Vega-Lite specifications of the state it starts with: the site draws them into the page, for
+        print, for readers without JavaScript, and until the chart is there.
+    """
+
+    def __init__(self, controls, chart, play_buttons, first_state):
+        self.controls = controls
+        self.chart = chart
+        self.first_state = first_state
+        rows = [
+            widgets.HBox([control, play_buttons[name]]) if name in play_buttons else control
+            for name, control in controls.items()
+        ]
+        panel = widgets.Box(rows).add_class("explore-controls")
+        self._view = widgets.VBox([panel, chart]).add_class("explore")
+
+    @property
+    def values(self) -> dict:
+        """Present value of each control; in a live kernel it follows the sliders."""
+        return {name: control.value for name, control in self.controls.items()}
+
+    def _ipython_display_(self):
+        display(self._view)
+        if BUILDS_THE_BOOK in os.environ:
+            figures = "".join(_figure(spec) for spec in self.first_state)
+            display(HTML(f'<div class="explore-static">{figures}</div>'))
+
+
+def _figure(spec) -> str:
+    # "</" inside a script element would end it.
+    payload = json.dumps(spec, separators=(",", ":")).replace("</", "<\\/")
+    return f'<figure class="vega-chart"><script type="application/json">{payload}</script></figure>'
+
+
+def explore(
+    function: Callable[..., pd.DataFrame],
+    chart: alt.TopLevelMixin | ChartGrid,
+    *,
+    presets: Mapping[str, Mapping] | None = None,
+    **controls,
+) -> Explorer:
+    """Draw `chart` for every combination of controls, without Python once it is drawn.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(**values)`` returns a data frame with the same columns and as many rows for
+        every combination: one row per mark, numbers or strings, no missing values.
+    chart : altair.Chart, altair.LayerChart or ChartGrid
+        Charts without data. They find the frame's columns as fields, and in ``row`` the number of
+        the row, from 0; a column that is the same in all rows of a frame is also a parameter of its
+        name.
+    presets : mapping, optional
+        ``{name: {control: value}}``: a list of names that set several controls at once. The
+        explorer starts with the first.
+    **controls
+        A sequence of numbers makes a slider; a sequence of strings makes buttons or a drop-down
+        list; a mapping of labels to values makes one of them; a bool makes a box to tick. One of
+        ipywidgets' own selections, integer sliders or checkboxes is taken as it is. Where
+        `function` has a default, the control starts there. A control named like a parameter of
+        `chart` is not handed to `function` and needs no Python: its parameter becomes the position
+        in a sequence, or, for a tuple ``(low, high)`` of integers, the number chosen on a slider
+        that can play.
+
+    Returns
+    -------
+    Explorer
+
+    Raises
+    ------
+    TypeError
+        If a control is none of the above.
+    ExploreError
+        If a combination fails, frames differ in shape, a value is missing or infinite, a column has
+        the name of a control, or the packed states are too large.
+
+    Notes
+    -----
+    Numbers are rounded to one of 65,535 steps between a column's smallest and largest value.
+    Results are kept in the user's cache, named after the content of the function, the controls
+    and the package; without a place that can be written, they are computed each time.
+
+    Examples
+    --------
+    >>> chart = alt.Chart().mark_point().encode(x="x:Q", y="y:Q").properties(description="line")
+    >>> line = lambda slope: pd.DataFrame({"x": [0, 1], "y": [0, slope]})
+    >>> explore(line, chart, slope=[1, 2, 3]).values
+    {'slope': 1}
+    """
+    charts = chart.charts if isinstance(chart, ChartGrid) else [chart]
+    made = {name: make_control(name, values) for name, values in controls.items()}
+    in_browser = {parameter.name: parameter for part in charts for parameter in _parameters(part)}
+    grid = {name: control for name, control in made.items() if name not in in_browser}
+    set_defaults(made, function, in_browser)
+    settings = preset_settings(presets or {}, made)
+    offered = {name: choices(control) for name, control in grid.items()}
+    frames = evaluate(function, offered, {*made, *in_browser})
+    columns, states = pack(frames)
+    signals = {name: position(control) for name, control in made.items()}
+    steps, n_rows = strides(grid), next(iter(frames.values())).shape[1]
+    specs = [live_spec(part, columns, n_rows, steps, signals) for part in charts]
+    widget = SignalChart(signals, specs=specs, states=compress(states), presets=settings)
+    for name, control in made.items():
+        widgets.jslink((control, linked_trait(control)), (widget, name))
+    first = sum(signals[name] * step for name, step in steps.items())
+    frame = pd.DataFrame({c.name: c.unpack(states, first, n_rows) for c in columns})
+    first_state = [first_state_spec(part, frame, columns, signals) for part in charts]
+    if presets:
+        made = {"preset": preset_control(presets, widget), **made}
+    return Explorer(made, widget, players(made), first_state)
+
+
+def _parameters(chart):
+    found = [] if chart.to_dict(validate=False).get("params") is None else chart.params
+    return [parameter for parameter in found if isinstance(parameter.name, str)]
