@@ -13,7 +13,7 @@ from helpers.models.fits import (
     fit_pooled,
     least_squares_by_cluster,
 )
-from helpers.models.formula import FormulaError, parse
+from helpers.models.formula import FormulaError, column_names, parse
 from helpers.models.inference import (
     bootstrap,
     coefficient_variances,
@@ -37,6 +37,7 @@ __all__ = [
     "PooledFit",
     "bootstrap",
     "check_columns",
+    "column_names",
     "coefficient_variances",
     "fit_by_cluster",
     "fit_many",
