@@ -161,7 +161,7 @@ def pulled_clusters(world) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per cluster: group, n, and no_, partial_ and true_ of Intercept and x; a cluster
+        One row per cluster: number, n, and no_, partial_ and true_ of Intercept and x; a cluster
         without a line of its own (fewer than two rows) stands where the mixed model puts it. The
         same in all rows: fixed_Intercept, fixed_x, and own_error, mixed_error and error_product,
         from which :math:`\sqrt{(1-q)^2 a + 2q(1-q) b + q^2 c}` is the root mean squared error of
@@ -177,7 +177,7 @@ def pulled_clusters(world) -> pd.DataFrame:
     data = create_data(**arguments)
     fits = fit_many("y ~ x + (x | cluster)", data, data[["y"]], effects=True)
     clusters = _clusters(data, fits)
-    truth = true_coefficients(**arguments).set_index("cluster").loc[clusters["group"]]
+    truth = true_coefficients(**arguments).set_index("cluster").loc[clusters["number"]]
     for effect in EFFECTS:
         clusters[f"true_{effect}"] = truth[effect].to_numpy()
         clusters[f"fixed_{effect}"] = fits.fixed[0, EFFECTS.index(effect)]

@@ -39,6 +39,7 @@ __all__ = [
     "ResultsError",
     "bootstrap",
     "check_columns",
+    "column_names",
     "coefficient_variances",
     "column_names",
     "fit_by_cluster",
