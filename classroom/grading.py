@@ -459,6 +459,10 @@ def main(class_name, folder, unsafe="", again=""):
 def report(course, folder, submissions, files, grader, new):
     """Write the tables and say what is in them."""
     forget_absent(course, grader.outcomes, submissions, str(Path(folder).resolve()))
+    for file in files:
+        outcome = grader.outcomes.get(file.student, {}).get(file.exercise, {})
+        if not file.result and outcome.get("status") == FAILED:
+            file.result = f"failed: {outcome['reasons'][-1]}"
     table = grade_table(course, grader.outcomes)
     table.to_csv(course.folder / "grades.csv", index=False)
     file_table(files).to_csv(course.folder / "files.csv", index=False)

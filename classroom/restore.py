@@ -124,14 +124,13 @@ def _are_attachments(given):
 
 def _is_strict(cell, document):
     """Whether a cell has the fields of its kind and no others that readers stumble over."""
-    is_code = cell.get("cell_type") == "code"
-    has_outputs = "outputs" in cell or "execution_count" in cell
+    of_code = {"outputs", "execution_count"} if cell.get("cell_type") == "code" else set()
     ids = document.get("nbformat_minor", 0) >= 5 if document.get("nbformat") == 4 else None
     return (
         cell.get("cell_type") in ("code", "markdown", "raw", "heading")
         and isinstance(cell.get("metadata"), dict)
         and ("source" in cell or "input" in cell)
-        and is_code == has_outputs
+        and {"outputs", "execution_count"} & set(cell) == of_code
         and ids in (None, "id" in cell)
     )
 

@@ -17,6 +17,7 @@ from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "chapters" / "exercises"
+FILES = "e[0-9]*.md"
 SOLUTION = ("### BEGIN SOLUTION", "### END SOLUTION")
 HIDDEN = ("### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS")
 MARKERS = (*SOLUTION, *HIDDEN)
@@ -44,7 +45,7 @@ def exercise_files():
     -------
     list of pathlib.Path
     """
-    return sorted(FOLDER.glob("e[0-9]*.md"))
+    return sorted(FOLDER.glob(FILES))
 
 
 def read_source(path):

@@ -15,8 +15,8 @@ try:
 except ModuleNotFoundError:  # an exported notebook, in Colab: its text holds the numbers already
     glue = None
 
-from helpers.charts.theme import BUILDS_THE_BOOK
-from helpers.data.datasets import FOLDER_VARIABLE
+from helpers.charts import BUILDS_THE_BOOK
+from helpers.data import FOLDER_VARIABLE
 
 # As myst-nb's glue: the page finds such an output by its name, and does not show it.
 _PREFIX = "application/papermill.record/"

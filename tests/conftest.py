@@ -86,22 +86,18 @@ def visit(browser, address):
         opened.context.close()
 
 
-CLASSES = ("stats501-2027", "stats501-2028")
-
-
 @pytest.fixture(scope="session")
-def classes(tmp_path_factory):
-    """Two classes with their assignments, by name: made by the command's own function."""
+def course(tmp_path_factory):
+    """Make a class with its assignments, by the command's own function."""
     # nbgrader is the teacher's; tests of the course itself run without it.
     from classroom.assignments import make_assignments
     from classroom.course import Course
 
     root = tmp_path_factory.getbasetemp()
-    # The processes of one run share the classes: whoever comes first makes them.
+    # The processes of one run share the class: whoever comes first makes it.
     root = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "classes"
-    made = {name: Course(name, root) for name in CLASSES}
+    made = Course("stats501-2027", root)
     with FileLock(f"{root}.lock"):
         if not root.exists():
-            for course in made.values():
-                make_assignments(course, progress=io.StringIO())
+            make_assignments(made, progress=io.StringIO())
     return made

@@ -18,6 +18,21 @@ def table():
     return shrinkage(fit_mixed("y ~ x + (x | cluster)", create_data()))
 
 
+@pytest.mark.parametrize("in_build", [True, False])
+def test_a_readers_own_chart_needs_no_description(monkeypatch, in_build):
+    if in_build:
+        monkeypatch.setenv(BUILDS_THE_BOOK, "1")
+    else:
+        monkeypatch.delenv(BUILDS_THE_BOOK, raising=False)
+    plain = alt.Chart(pd.DataFrame({"x": [1], "y": [2]})).mark_point().encode(x="x:Q", y="y:Q")
+    for chart in (plain, plain + plain, plain | plain, plain.facet("x:N"), plain.repeat(["x"])):
+        shown, _ = alt.renderers.get()(chart.to_dict())
+        assert shown["text/plain"] == "A chart without a description."
+        assert len(shown) == 2
+    bundle, _ = charts.ChartGrid(plain, plain)._repr_mimebundle_()
+    assert len(bundle) == 2
+
+
 def rows_of(chart_dict):
     return [row for rows in chart_dict["datasets"].values() for row in rows]
 

@@ -23,6 +23,7 @@ from helpers.charts.inference import (
     quantile_plots,
     residual_ranges,
 )
+from helpers.charts.inference_explorers import correlation_explorer, posterior_explorer
 from helpers.charts.likelihood import criterion_surface, speed_bars, speed_curves
 from helpers.charts.shrinkage import (
     cluster_lines,
@@ -38,35 +39,38 @@ from helpers.charts.slopes import (
     student_paths,
 )
 from helpers.charts.studies import bias_and_variance, treatment_panels
-from helpers.charts.theme import POOLING_COLOURS, ChartGrid
+from helpers.charts.theme import BUILDS_THE_BOOK, POOLING_COLOURS, ChartGrid
 from helpers.charts.weighting import distance_lines, group_means, weight_curves
 
 __all__ = [
-    "bootstrap_histogram",
-    "density_curves",
-    "interval_forest",
-    "prediction_ribbons",
-    "profile_panels",
-    "quantile_plots",
-    "residual_ranges",
-    "ChartGrid",
+    "BUILDS_THE_BOOK",
     "POOLING_COLOURS",
+    "ChartGrid",
     "bias_and_variance",
+    "bootstrap_histogram",
     "cluster_lines",
     "compare_predictions",
+    "correlation_explorer",
     "count_outside",
     "criterion_surface",
+    "density_curves",
     "density_explorer",
     "distance_lines",
     "effect_densities",
     "effect_intervals",
     "estimator_errors",
     "group_means",
+    "interval_forest",
     "level_profiles",
     "line_explorer",
     "matrix_heatmaps",
     "moved_against",
+    "posterior_explorer",
     "prediction_lines",
+    "prediction_ribbons",
+    "profile_panels",
+    "quantile_plots",
+    "residual_ranges",
     "school_explorer",
     "setting_densities",
     "shrinkage_explorer",

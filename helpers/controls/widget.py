@@ -20,8 +20,7 @@ import pandas as pd
 import traitlets
 from IPython.display import HTML, display
 
-from helpers.charts import ChartGrid
-from helpers.charts.theme import BUILDS_THE_BOOK
+from helpers.charts import BUILDS_THE_BOOK, ChartGrid
 from helpers.controls.chart import first_state_spec, live_spec
 from helpers.controls.controls import (
     choices,

@@ -1,6 +1,7 @@
 """The data of the course: R's random stream, the three data sets and the simulators."""
 
 from helpers.data.datasets import (
+    FOLDER_VARIABLE,
     DataFileError,
     data_note,
     load_gpa,
@@ -19,6 +20,7 @@ from helpers.data.simulate import (
 )
 
 __all__ = [
+    "FOLDER_VARIABLE",
     "GPA_SETTINGS",
     "SCENARIOS",
     "DataFileError",
