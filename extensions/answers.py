@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import shutil
+import sys
 import zlib
 from html import escape
 from pathlib import Path
@@ -18,8 +19,11 @@ from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
 import questions
-from checks import HINTS, ROUNDS, make_key
 from classroom import pages
+
+# Students get this module as a file beside their notebooks, so it is in no package.
+sys.path.append(str(Path(__file__).parents[1] / "chapters" / "exercises"))
+from checks import HINTS, ROUNDS, make_key  # noqa: E402
 
 HERE = Path(__file__).parent
 ASSETS = ("answers.js", "answers.css")
@@ -85,7 +89,8 @@ def fill_boxes(app, doctree):
     for box in found:
         expected = prints[box["name"]]["print"]
         box["answer_kind"], box["shape"] = expected["kind"], expected["shape"]
-    content = json.dumps({"key": key, "rounds": ROUNDS, "hints": list(HINTS.items())})
+    rounds, hints = ROUNDS, list(HINTS.items())
+    content = json.dumps({"key": key, "rounds": rounds, "hints": hints})
     script = f'<script type="application/json" id="answer-key">{content}</script>\n'
     doctree[-1] += nodes.raw("", script, format="html")
 

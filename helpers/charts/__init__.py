@@ -9,6 +9,7 @@ from helpers.charts.categorical import (
 from helpers.charts.explorer_charts import (
     density_explorer,
     line_explorer,
+    pull_explorer,
     school_explorer,
     shrinkage_explorer,
     student_explorer,
@@ -69,6 +70,7 @@ __all__ = [
     "prediction_lines",
     "prediction_ribbons",
     "profile_panels",
+    "pull_explorer",
     "quantile_plots",
     "residual_ranges",
     "school_explorer",

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pandas as pd
 
-from helpers.data.simulate import SCENARIOS, create_data
+from helpers.data.simulate import SCENARIOS, create_data, true_coefficients
 from helpers.models import MixedFit, fit_by_cluster, fit_many, fit_mixed, profile_limits
 from helpers.tables import random_effect_correlations, random_effects
 from helpers.tables.densities import density_grid, estimate_densities
@@ -83,7 +83,7 @@ def shrinkage_sample(
     Returns
     -------
     DataFrame
-        One row per cluster: group, n, no_Intercept, no_x, partial_Intercept, partial_x, and, the
+        One row per cluster: number, n, no_Intercept, no_x, partial_Intercept, partial_x, and, the
         same in all rows, whether sizes are unequal, how many lines of clusters lie outside
         :data:`SHRINKAGE_VIEW`, the estimates of the whole fit, and whether it is singular. A
         cluster without a line of its own (fewer than two rows) stands where the mixed model puts
@@ -91,9 +91,9 @@ def shrinkage_sample(
 
     Examples
     --------
-    >>> shrinkage_sample()[["group", "n", "no_x", "partial_x", "sd_x"]].round(2).head(1)
-       group   n  no_x  partial_x  sd_x
-    0      1  10  0.08       0.33  0.24
+    >>> shrinkage_sample()[["number", "n", "no_x", "partial_x", "sd_x"]].round(2).head(1)
+       number   n  no_x  partial_x  sd_x
+    0       1  10  0.08       0.33  0.24
     """
     unequal = cluster_sizes == "unequal"
     data = create_data(
@@ -128,7 +128,7 @@ def _clusters(data, fits) -> pd.DataFrame:
     everybody = np.arange(1, _N_CLUSTERS + 1)
     # No rows at all: a new cluster, for which the best guess is the fixed effect.
     partial = partial.reindex(everybody).fillna(fixed)
-    table = pd.DataFrame({"group": everybody, "n": own["n"].reindex(everybody, fill_value=0)})
+    table = pd.DataFrame({"number": everybody, "n": own["n"].reindex(everybody, fill_value=0)})
     for effect in EFFECTS:
         table[f"no_{effect}"] = own[effect].reindex(everybody).fillna(partial[effect])
         table[f"partial_{effect}"] = partial[effect]
@@ -147,6 +147,50 @@ def _read_outs(fits) -> dict[str, float]:
         "correlation": correlation,
         "singular": int(fits.singular[0]),
         **{f"shrinkage_{effect}": 1 - shrunk[at] for at, effect in enumerate(EFFECTS)},
+    }
+
+
+def pulled_clusters(world) -> pd.DataFrame:
+    r"""Estimates of one of the six worlds of :data:`SCENARIOS`, beside the truth that made it.
+
+    Parameters
+    ----------
+    world : str
+        Name of a scenario.
+
+    Returns
+    -------
+    DataFrame
+        One row per cluster: group, n, and no_, partial_ and true_ of Intercept and x; a cluster
+        without a line of its own (fewer than two rows) stands where the mixed model puts it. The
+        same in all rows: fixed_Intercept, fixed_x, and own_error, mixed_error and error_product,
+        from which :math:`\sqrt{(1-q)^2 a + 2q(1-q) b + q^2 c}` is the root mean squared error of
+        the slopes after a pull of :math:`q`, over the clusters with a line of their own.
+
+    Examples
+    --------
+    >>> frame = pulled_clusters("baseline")
+    >>> np.sqrt(frame[["own_error", "mixed_error"]].iloc[0]).round(3).tolist()
+    [0.385, 0.222]
+    """
+    arguments = SCENARIOS[world]
+    data = create_data(**arguments)
+    fits = fit_many("y ~ x + (x | cluster)", data, data[["y"]], effects=True)
+    clusters = _clusters(data, fits)
+    truth = true_coefficients(**arguments).set_index("cluster").loc[clusters["group"]]
+    for effect in EFFECTS:
+        clusters[f"true_{effect}"] = truth[effect].to_numpy()
+        clusters[f"fixed_{effect}"] = fits.fixed[0, EFFECTS.index(effect)]
+    return clusters.assign(**_squared_errors(clusters[clusters["n"] > 1]))
+
+
+def _squared_errors(clusters) -> dict[str, float]:
+    own = clusters["no_x"] - clusters["true_x"]
+    mixed = clusters["partial_x"] - clusters["true_x"]
+    return {
+        "own_error": (own**2).mean(),
+        "error_product": (own * mixed).mean(),
+        "mixed_error": (mixed**2).mean(),
     }
 
 
@@ -186,7 +230,7 @@ def own_lines(
     """
     observations = {label: rows for label, rows in data.groupby(cluster)}
     ends = np.array([data[predictor].min(), data[predictor].max()])
-    estimates = table.set_index(["group", "effect"])
+    estimates = table.set_index(["cluster", "effect"])
 
     def lines_of(**chosen) -> pd.DataFrame:
         label = chosen[cluster]
@@ -388,8 +432,8 @@ def _cell_means(fit, data) -> pd.DataFrame:
 def _labelled_effects(fit, levels) -> pd.DataFrame:
     """Random effects by school, in order of the levels: kind, label, value, lower, upper."""
     table = random_effects(fit)
-    group = table["group"].astype(str)
-    nested = table["group_var"].str.contains(":")
+    group = table["cluster"].astype(str)
+    nested = table["grouping_factor"].str.contains(":")
     # Where cells have effects too, the intercept is the school's share of them.
     label = table["effect"].replace("Intercept", "school" if nested.any() else "Intercept")
     table["label"] = label.where(~nested, "cell " + group.str.split(":").str[-1])
@@ -421,14 +465,14 @@ def weights_at(table: pd.DataFrame) -> Callable[..., pd.DataFrame]:
     Parameters
     ----------
     table : DataFrame
-        Made by ``cluster_means``: group, treatment, n, observed. The clusters with fewest
+        Made by ``cluster_means``: cluster, treatment, n, observed. The clusters with fewest
         observations are the small ones, the last cluster is the huge one.
 
     Returns
     -------
     callable
         ``f(intraclass_correlation, small_clusters, huge_cluster)`` gives one row per cluster:
-        group, treatment, n, observed, shrunken, three weights and the three means of its group
+        cluster, treatment, n, observed, shrunken, three weights and the three means of its group
         (``_complete``: by observations, ``_no``: by clusters, ``_partial``: the mixed model's), and
         the sentences read_out and read_out_means.
 
@@ -447,7 +491,7 @@ def weights_at(table: pd.DataFrame) -> Callable[..., pd.DataFrame]:
     >>> weights_at(table)(0, 2, 10)["weight_partial"].round(3).tolist()[:2]
     [0.062, 0.312]
     """
-    clusters = table[["group", "treatment", "observed"]].assign(
+    clusters = table[["cluster", "treatment", "observed"]].assign(
         treatment=table["treatment"].astype(str)
     )
     given, is_small = table["n"].to_numpy(), table["n"] == table["n"].min()
