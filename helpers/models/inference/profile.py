@@ -34,7 +34,7 @@ ZETA_TOLERANCE = 1e-6
 BESIDE_ZERO = 0.05
 
 
-def profile_limits(fit, *, level: float = 0.95) -> np.ndarray:
+def profile_limits(fit, *, level: float = 0.95, kind: str | None = None) -> np.ndarray:
     """Limits of the profile intervals of every parameter.
 
     Parameters
@@ -43,6 +43,8 @@ def profile_limits(fit, *, level: float = 0.95) -> np.ndarray:
         If it is a REML fit, the profile is that of the maximum-likelihood fit, as in lme4.
     level : float
         Coverage, between 0 and 1.
+    kind : {"fixed", "sd", "correlation"}, optional
+        Only parameters of this kind, which is quicker.
 
     Returns
     -------
@@ -59,7 +61,7 @@ def profile_limits(fit, *, level: float = 0.95) -> np.ndarray:
            [-0.11,  0.71]])
     """
     cutoff = np.sqrt(special.chdtri(1, 1 - level))
-    parameters = parameters_of(fit)
+    parameters = [one for one in parameters_of(fit) if kind in (None, one.kind)]
     limits = np.empty((len(parameters), 2))
     for numbers, profiles in _profiles(fit, parameters):
         limits[numbers] = profiles.limits(cutoff).reshape(-1, 2)
@@ -128,8 +130,9 @@ def _profiles(fit, parameters):
                 _FixedProfile(fit, column, values[number], errors[column], minimum),
             )
     rest = [number for number, each in enumerate(parameters) if each.kind != "fixed"]
-    those = [parameters[number] for number in rest]
-    yield rest, _VarianceProfiles(design, responses, those, values[rest], root, sigma, minimum)
+    if rest:
+        those = [parameters[number] for number in rest]
+        yield rest, _VarianceProfiles(design, responses, those, values[rest], root, sigma, minimum)
 
 
 # ---- limits of any profile -------------------------------------------------------------------
