@@ -80,7 +80,8 @@ def _page_cells(cell, solutions):
     if sources.has_tag(cell, "foreseen"):
         return [_code(cell.source, tags=["remove-cell"])]
     if sources.is_essay(cell):
-        return [_text(f":::{{dropdown}} A model answer\n{cell.source}\n:::")] if solutions else []
+        model = [_text(f":::{{dropdown}} A model answer\n{cell.source}\n:::")]
+        return [_text(":::{text-answer}\n:::"), *(model if solutions else [])]
     if sources.is_answer(cell):
         tag = "hide-input" if solutions else "remove-cell"
         return [
@@ -88,7 +89,8 @@ def _page_cells(cell, solutions):
             _code(sources.solution(cell), tags=[tag], mystnb=PROMPTS),
         ]
     if sources.is_check(cell):
-        return [_code(sources.visible(cell))]
+        visible = sources.visible(cell)
+        return [_code(visible), _text(f":::{{answer-box}}\n{visible}\n:::")]
     cell.metadata.pop("nbgrader", None)
     return [cell]
 
@@ -115,6 +117,23 @@ def book_notebook(app, docname):
     nbformat.NotebookNode
     """
     notebook = sources.read_source(app.env.doc2path(docname))
+    record = executed_record(app, docname)
+    return release.student_notebook(release.instructor_notebook(notebook, None, record))
+
+
+def executed_record(app, docname):
+    """Return what the reference answered when the page's cells were executed.
+
+    Parameters
+    ----------
+    app : sphinx.application.Sphinx
+    docname : str
+
+    Returns
+    -------
+    dict
+        From :meth:`checks.Checks.recorded`.
+    """
     executed = Path(app.outdir).parent / "jupyter_execute" / f"{docname}.ipynb"
     # A page that was not executed anew is written there without its outputs.
     cache = get_cache(app.env.mystnb_config.execution_cache_path)
@@ -122,4 +141,4 @@ def book_notebook(app, docname):
     record = release.find_record(cache.merge_match_into_notebook(cells)[1])
     if record["rejected"]:
         raise ExtensionError(f"{docname}.md: its seed does not suit it: {record['rejected']}.")
-    return release.student_notebook(release.instructor_notebook(notebook, None, record))
+    return record

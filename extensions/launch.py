@@ -22,6 +22,7 @@ from pybtex.backends.markdown import Backend
 from sphinx.errors import ExtensionError
 from sphinx.util import docname_join
 
+from captions import number_of_label
 from classroom import pages
 from live_prose import expression_names, name_expressions
 from plain_markdown import plain_markdown
@@ -211,6 +212,7 @@ def page_roles(app, docname):
         "term": str,
         "download": lambda file: Path(file).name,
         "ref": lambda label: labels[label][2],
+        "numref": lambda label: number_of_label(app.env, label),
         "doc": lambda page: app.env.titles[docname_join(docname, page)].astext(),
         "cite": lambda keys: f"[{_cite(app, keys, '{names}, {year}', '; ')}]",
         "cite:p": lambda keys: f"[{_cite(app, keys, '{names}, {year}', '; ')}]",

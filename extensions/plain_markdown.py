@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping
 from markdown_it import MarkdownIt
 from mdit_py_plugins.colon_fence import colon_fence_plugin
 
+from questions import split_choices
+
 PARSER = MarkdownIt("commonmark").use(colon_fence_plugin)
 DIRECTIVE = re.compile(r"\{(?P<name>[\w:-]+)\}\s*(?P<title>.*)")
 OPTIONS = re.compile(r"\A(---\n(.*\n)*?---\n|(:[\w-]+:.*\n)*)")
@@ -52,7 +54,7 @@ def plain_markdown(text: str, roles: Mapping[str, Callable[[str], str]]) -> str:
     >
     > Which?
     """
-    plain = ROLE.sub(lambda found: _plain_role(found, roles), _plain_blocks(text))
+    plain = ROLE.sub(lambda found: _plain_role(found, roles), _plain_blocks(text, roles))
     return LINK_IN_BOOK.sub(r"\g<text>", LABEL.sub("", plain))
 
 
@@ -66,27 +68,49 @@ def _plain_role(found, roles):
     return titled["title"] if titled else roles[found["name"]](found["text"])
 
 
-def _plain_blocks(text):
+def _plain_blocks(text, roles):
     lines = text.split("\n")
     # From the last to the first: what is replaced moves only the lines below it.
     for token in reversed(PARSER.parse(text)):
         is_fence = token.type in ("fence", "colon_fence")
         if is_fence and (directive := DIRECTIVE.fullmatch(token.info.strip())):
             start, end = token.map
-            lines[start:end] = _plain_directive(**directive.groupdict(), content=token.content)
+            lines[start:end] = _plain_directive(
+                **directive.groupdict(), content=token.content, roles=roles
+            )
     return "\n".join(lines)
 
 
-def _plain_directive(name, title, content):
+def _plain_directive(name, title, content, roles):
     """Return the lines of a directive as plain Markdown, those inside it included."""
-    body = _plain_blocks(OPTIONS.sub("", content)).strip().split("\n")
+    body = _plain_blocks(OPTIONS.sub("", content), roles).strip().split("\n")
     if name == "admonition":
         return [f"> {line}".rstrip() for line in (f"**{title}**", "", *body)]
     if name == "dropdown":
         return [f"<details><summary>{html.escape(title)}</summary>", "", *body, "", "</details>"]
     if name == "figure":
         return body
+    if name == "caption":
+        return [f"**{roles['numref'](title)}.** {' '.join(body)}"]
+    if name in ("predict", "check-yourself"):
+        return _plain_question(name, title, body)
     raise ValueError(
-        f"a notebook cannot show the directive {{{name}}}; it can show admonition, dropdown and "
-        "figure. Use one of them, or say in extensions/plain_markdown.py what the new one becomes."
+        f"a notebook cannot show the directive {{{name}}}; it can show admonition, caption, "
+        "check-yourself, dropdown, figure and predict. Use one of them, or say in "
+        "extensions/plain_markdown.py what the new one becomes."
     )
+
+
+def _plain_question(name, title, body):
+    """Return a question as a quotation; the choices of a quiz as folds below it."""
+    before, choices = split_choices(body)
+    heading = "**Predict**" if name == "predict" else "**Check yourself**"
+    lines = [heading, "", title, *([""] + before if before else [])]
+    if name == "predict":
+        lines += ["", *(f"- {label}" for _, label, _ in choices)] if choices else []
+        return [f"> {line}".rstrip() for line in lines]
+    for right, label, why in choices:
+        verdict = "**Right.**" if right else "**No.**"
+        summary = f"<details><summary>{html.escape(label)}</summary>"
+        lines += ["", summary, "", f"{verdict} {why[0]}", *why[1:], "", "</details>"]
+    return lines

@@ -44,15 +44,13 @@ kernelspec:
 
 ```{code-cell} ipython3
 from IPython.display import HTML
-from myst_nb import glue
 
 from helpers.data.datasets import load_gpa
 
 gpa = load_gpa()
-glue("rows", len(gpa))
 ```
 
-There are {glue:text}`rows` rows, see [above](#small-page) and {cite:t}`bates2015`: $y = X b$.
+There are {eval}`len(gpa)` rows, see [above](#small-page) and {cite:t}`bates2015`: $y = X b$.
 
 ```{figure} _static/figure.svg
 ---
@@ -260,9 +258,10 @@ def contents_without_the_page(book):
     return "chapters/small", "nonexisting"
 
 
-def unmade_glue(book):
-    book.edit("{glue:text}`rows`", "{glue:text}`rows_unmade`")
-    return "small.md", "rows_unmade"
+def false_claim(book):
+    book.add_text("All rows are odd.")
+    book.add_cell("from helpers import claim\nclaim(False, 'All rows are odd.')")
+    return "small.md", 'This sentence of the page does not hold: "All rows are odd."'
 
 
 def misspelt_marker(book):
@@ -288,7 +287,7 @@ FAULTS = [
     missing_data_file,
     page_not_in_the_contents,
     contents_without_the_page,
-    unmade_glue,
+    false_claim,
     misspelt_marker,
     reference_that_fails,
 ]
@@ -319,6 +318,59 @@ def test_a_fault_fails_the_build(broken_builds, plant):
     assert code != 0, said
     assert re.search(rf"{re.escape(file)}\b", said), said
     assert cause in said, said
+
+
+LOST = "Before **{eval}`lost`**."
+NO_NUMBER = "- {eval}`f'{gpa.gpa.head(1).std():.1f}'`"
+UNSAID = 'claim(True, "Nobody says so.")'
+
+
+def test_expressions_and_words_that_fail_are_named_with_their_lines(book):
+    book.add_text(LOST)
+    book.add_text(NO_NUMBER)
+    book.add_cell(f"from helpers import claim\n{UNSAID}")
+    code, said = book.build()
+    assert code != 0
+    lines = book.page.read_text(encoding="utf-8").split("\n")
+    for text, problem in {
+        LOST: "{eval}`lost` fails: NameError: name 'lost' is not defined",
+        NO_NUMBER: f"{NO_NUMBER[2:]} fails: ValueError: it is 'nan'; only finite numbers",
+        UNSAID: 'the words of a claim are not on the page: "Nobody says so."',
+    }.items():
+        assert f"{book.page}:{lines.index(text) + 1}: WARNING: {problem}" in said
+
+
+PLANTED = """\
+```{{code-cell}} ipython3
+from helpers import claim
+claim(False, {words!r})
+```
+
+"""
+
+
+def test_a_false_claim_on_any_page_is_named(tmp_path):
+    book = copy_of_the_book(tmp_path / "book")
+    shutil.rmtree(book.folder / "chapters")
+    shutil.copytree(ROOT / "chapters", book.folder / "chapters")
+    shutil.copy(ROOT / "_toc.yml", book.folder)
+    config = book.folder / "_config.yml"
+    book.edit("raise_on_error: true", "raise_on_error: false", config)
+    planted = {}
+    for page in (book.folder / "chapters").rglob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        if "\n```{code-cell}" in text:
+            words = planted[page] = re.search(r"^# (.+)$", text, re.MULTILINE)[1]
+            cell = PLANTED.format(words=words)
+            page.write_text(text.replace("```{code-cell}", f"{cell}```{{code-cell}}", 1))
+    assert len(planted) >= 13
+    code, said = book.build()
+    assert code != 0
+    reports = re.split(r"(?m)^(?=\S+\.md: WARNING: Executing notebook failed)", said)[1:]
+    named = {Path(report.partition(":")[0]): report for report in reports}
+    assert named.keys() == planted.keys()
+    for page, words in planted.items():
+        assert f'This sentence of the page does not hold: "{words}"' in named[page]
 
 
 def test_a_warning_fails_every_build_not_only_the_first(book):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from jupyter_client import BlockingKernelClient
 
+from helpers import create_data, fit_mixed
 from tests.lab import errors_on, run_all, running_lab, wait_for_kernel, wait_until_all_ran
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -81,6 +82,37 @@ def test_controls_work_with_a_kernel_and_it_knows_their_values(notebook, lab):
     notebook.wait_for_timeout(1000)
     assert explorer.evaluate(drawn) == before
     assert explorer_values(runtime, -1)["observations_per_cluster"] == 3
+
+
+def criterion_said(page):
+    """Number that a sentence of the chapter gives for the criterion."""
+    said = page.locator(".jp-MarkdownCell li", has_text="REML criterion").first.inner_text()
+    return said.split(", ")[1]
+
+
+def notices(page):
+    """What the chapter says of sentences that no longer hold."""
+    return page.locator(".jp-OutputArea-output", has_text="No longer true").all_inner_texts()
+
+
+def test_sentences_follow_a_reader_who_changes_the_seed(notebook):
+    assert criterion_said(notebook) == "3012.2"
+    assert notices(notebook) == []
+    texts = notebook.locator(".jp-CodeCell .cm-content").all_inner_texts()
+    write(
+        notebook, next(n for n, text in enumerate(texts) if "data = create_data()" in text), WORLD
+    )
+    run_all(notebook)
+    notebook.locator(".jp-CodeCell .jp-InputArea-prompt", has_text="[*]").first.wait_for()
+    wait_until_all_ran(notebook)
+    assert errors_on(notebook) == []
+    world = create_data(seed=7, sd_slope=1)
+    assert criterion_said(notebook) == f"{fit_mixed('y ~ x + (x | cluster)', world).criterion:.1f}"
+    assert "No longer true with what was changed above: “Up and down.”" in notices(notebook)
+    assert "“The pull is weak”" not in "".join(notices(notebook))
+
+
+WORLD = "data = create_data(seed=7, sd_slope=1)\ndata.head()"
 
 
 @pytest.fixture(scope="module")

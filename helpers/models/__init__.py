@@ -14,7 +14,18 @@ from helpers.models.fits import (
     least_squares_by_cluster,
 )
 from helpers.models.formula import FormulaError, parse
-from helpers.models.inference import kenward_roger
+from helpers.models.inference import (
+    bootstrap,
+    coefficient_variances,
+    kenward_roger,
+    keys_of,
+    likelihood_ratio_test,
+    parameters_of,
+    prediction_intervals,
+    profile_curves,
+    profile_limits,
+    values_of,
+)
 
 __all__ = [
     "BatchFits",
@@ -24,12 +35,21 @@ __all__ = [
     "FormulaError",
     "MixedFit",
     "PooledFit",
+    "bootstrap",
     "check_columns",
+    "coefficient_variances",
     "fit_by_cluster",
     "fit_many",
     "fit_mixed",
     "fit_pooled",
     "kenward_roger",
+    "keys_of",
     "least_squares_by_cluster",
+    "likelihood_ratio_test",
+    "parameters_of",
     "parse",
+    "prediction_intervals",
+    "profile_curves",
+    "profile_limits",
+    "values_of",
 ]

@@ -27,6 +27,7 @@ from helpers.models.design import (
     without_unused_levels,
 )
 from helpers.models.formula import Formula, FormulaError, parse
+from helpers.models.inference import prediction_intervals
 from helpers.models.likelihood import Design
 from helpers.models.reml import ProfiledModel, Solution
 
@@ -142,8 +143,13 @@ class MixedFit(FittedModel):
         return self.terms.statsmodels_call(reml=self.reml)
 
     def predict(
-        self, data: pd.DataFrame | None = None, *, random_effects: bool = True
-    ) -> pd.Series:
+        self,
+        data: pd.DataFrame | None = None,
+        *,
+        random_effects: bool = True,
+        interval: str | None = None,
+        level: float = 0.95,
+    ) -> pd.Series | pd.DataFrame:
         """Predict the response.
 
         Parameters
@@ -153,11 +159,17 @@ class MixedFit(FittedModel):
         random_effects : bool
             True (default): each cluster's own prediction; a new cluster has random effects of
             zero. False: fixed effects only, which is all statsmodels' ``predict`` gives.
+        interval : {"mean", "cluster", "observation"}, optional
+            Also give standard errors and limits: of the mean over clusters (fixed effects only),
+            of each row's own cluster, or of a new observation in it.
+        level : float
+            Coverage of the interval.
 
         Returns
         -------
         Series
-            Predictions, indexed as the rows of `data`.
+            Predictions, indexed as the rows of `data`; with `interval` a data frame, see
+            :func:`helpers.models.inference.prediction_intervals`.
 
         Raises
         ------
@@ -172,6 +184,8 @@ class MixedFit(FittedModel):
         >>> bool(fit.predict(new)[1] == fit.fixed["Intercept"])
         True
         """
+        if interval is not None:
+            return prediction_intervals(self, data, interval=interval, level=level)
         data = self.data if data is None else data
         prediction = self.fixed_design.rows(data) @ self.fixed.to_numpy()
         if random_effects:

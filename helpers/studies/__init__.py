@@ -4,7 +4,8 @@ Every number comes with its Monte Carlo standard error: how far it may be off be
 are thousands, not infinitely many.
 """
 
+from helpers.studies.coverage import coverage_study
 from helpers.studies.pooling import pooling_study
 from helpers.studies.treatment import treatment_study
 
-__all__ = ["pooling_study", "treatment_study"]
+__all__ = ["coverage_study", "pooling_study", "treatment_study"]

@@ -16,6 +16,7 @@ from helpers.tables.effects import (
     reparameterize,
     variance_components,
 )
+from helpers.tables.intervals import intervals
 from helpers.tables.means import cluster_means, cluster_weights, marginal_means
 from helpers.tables.pooling import estimation_errors, shrinkage
 
@@ -30,6 +31,7 @@ __all__ = [
     "estimate_densities",
     "estimation_errors",
     "fixed_effects",
+    "intervals",
     "marginal_means",
     "random_covariance",
     "random_effect_correlations",

@@ -14,26 +14,34 @@ from helpers.models.fits import (
     FittedModel,
     MixedFit,
 )
+from helpers.models.inference import kenward_roger
 from helpers.tables.base import interval, nested_variance, require_fit, sorted_levels
 
 
-def fixed_effects(fit: FittedModel) -> pd.DataFrame:
+def fixed_effects(fit: FittedModel, *, df: str = "normal") -> pd.DataFrame:
     """Tabulate the fixed effects with standard errors and 95 % intervals.
 
     Parameters
     ----------
     fit : MixedFit or PooledFit
+    df : {"normal", "kenward-roger"}
+        Of mixed fits: the normal distribution, as the sources use it, or Student's t with Kenward
+        & Roger's standard errors and degrees of freedom, for few clusters, as R's lmerTest.
 
     Returns
     -------
     DataFrame
-        term, value, se, t, p_value, lower_2.5, upper_97.5, in the units of the response. Mixed
-        fits use the normal distribution, as the sources do; pooled fits Student's t.
+        term, value, se, t, p_value, lower_2.5, upper_97.5, in the units of the response; with
+        "kenward-roger" also df, after se. Pooled fits always use Student's t.
 
     Raises
     ------
     TypeError
         If `fit` is not a fitted model.
+    ValueError
+        If `df` is neither of the two.
+    DataError
+        If Kenward & Roger's correction is asked of a fit that is not a REML fit.
 
     Examples
     --------
@@ -46,18 +54,40 @@ def fixed_effects(fit: FittedModel) -> pd.DataFrame:
             x  0.544 0.043
     """
     require_fit(fit, FittedModel)
-    se = np.sqrt(np.diag(fit.fixed_covariance))
-    statistic = fit.fixed.to_numpy() / se
+    if df not in ("normal", "kenward-roger"):
+        raise ValueError(f"df is {df!r}; it must be 'normal' or 'kenward-roger'.")
+    value = fit.fixed.to_numpy()
+    se, freedom, shown = np.sqrt(np.diag(fit.fixed_covariance)), fit.degrees_of_freedom, {}
+    if df == "kenward-roger" and isinstance(fit, MixedFit):
+        se, freedom = _small_sample(fit)
+        shown = {"df": freedom}
+    statistic = value / se
     return pd.DataFrame(
         {
             "term": fit.fixed.index,
-            "value": fit.fixed.to_numpy(),
+            "value": value,
             "se": se,
+            **shown,
             "t": statistic,
-            "p_value": 2 * stdtr(fit.degrees_of_freedom, -np.abs(statistic)),
-            **interval(fit.fixed.to_numpy(), se, fit.degrees_of_freedom),
+            "p_value": 2 * stdtr(freedom, -np.abs(statistic)),
+            **interval(value, se, freedom),
         }
     )
+
+
+def _small_sample(fit) -> tuple[np.ndarray, np.ndarray]:
+    """Kenward & Roger's standard errors and degrees of freedom of the fixed effects."""
+    if not fit.reml:
+        raise DataError(
+            "Kenward & Roger's correction is of REML estimates. Refit with reml=True, or ask for "
+            "df='normal'."
+        )
+    random = fit.random_design
+    small = kenward_roger(
+        fit.solution, fit.fixed_design.matrix, random.matrix, random.clusters, random.blocks
+    )
+    freedom = [small.degrees_of_freedom(row) for row in np.eye(len(fit.fixed))]
+    return np.sqrt(np.diag(small.fixed_covariance)), np.array(freedom)
 
 
 def variance_components(fit: MixedFit) -> pd.DataFrame:
