@@ -69,7 +69,7 @@ check(total=total)
 
 roots = ...
 ### BEGIN SOLUTION
-first = math.sqrt(data[0])
+first = math.sqrt(data[0]) + 0 * total
 roots = [first, math.sqrt(4)]
 ### END SOLUTION
 ```
@@ -340,6 +340,17 @@ def test_only_the_question_that_is_missing_is_lost(tmp_path):
     found, reasons = earned(handed_in(tmp_path, without("q3-words")))
     assert found == {**ALL, "q3-words": sources.TEXT_STUB}
     assert reasons == ["q3-words was deleted and put back"]
+
+
+def test_the_reference_stands_in_for_a_deleted_answer_behind_its_check_alone(tmp_path):
+    restored, _ = restore.restore(handed_in(tmp_path, without("sum", "q1-sum")), INSTRUCTOR)
+    (place,) = [index for index, cell in enumerate(restored.cells) if "stand_in" in cell.metadata]
+    assert name_of(restored.cells[place - 1]) == "q1-sum"
+    assert restored.cells[place].source == "part = sum(data)\ntotal = part"
+    assert "stand_in" not in str(restore.restore(handed_in(tmp_path, solved()), INSTRUCTOR)[0])
+    blank = solved()
+    blank.cells[at(blank, "sum")].source = "total = ..."
+    assert "stand_in" not in str(restore.restore(handed_in(tmp_path, blank), INSTRUCTOR)[0])
 
 
 @pytest.mark.parametrize("cells", [[], [nbformat.v4.new_markdown_cell("Hello")]])
