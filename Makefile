@@ -11,9 +11,13 @@ export JUPYTER_PREFER_ENV_PATH := 1
 export JUPYTER_PATH :=
 # The matrices are small: threads of the linear algebra library would only wait for each other.
 export OPENBLAS_NUM_THREADS := 1
+# Without compiled modules each kernel would compile every package anew: three times the imports.
+export PYTHONDONTWRITEBYTECODE :=
 
 # Solutions of the exercises: folded in their pages (yes), or absent (no).
 export SOLUTIONS ?= yes
+# Notebooks run outside the book by `make test`: a few kinds (no), or all of them (yes).
+export EVERY_NOTEBOOK ?= no
 
 .PHONY: book html dist tools test bench browser pictures serve assignments grade requirements clean
 
@@ -34,16 +38,16 @@ dist: _build/html/index.html
 	@rm -rf _build/dist && mkdir -p _build/dist/borrowing-strength-notebooks
 	@cp -R _build/html _build/dist/borrowing-strength
 	@tar -C _build/html -cf - $(NOTEBOOKS) | tar -C _build/dist/borrowing-strength-notebooks -xf -
-	@cd _build/dist && for folder in *; do \
-		"$(abspath $(BIN))/python" -m zipfile -c $$folder.zip $$folder/; done
+	@for folder in _build/dist/*; do $(BIN)/python -m zipfile -c "$$folder.zip" "$$folder/"; done
 	@cd _build/dist && ls -lh *.zip | awk '{print "_build/dist/" $$9 ": " $$5}'
 
 # For single tests and for the hook before each commit.
 tools: $(VENV)/installed-tests
 
 test: browser book tools
-	PATH="$(abspath $(BIN)):$$PATH" pre-commit run --all-files
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
+	@if [ -e .git ]; then PATH="$$(cd "$(BIN)" && pwd):$$PATH" pre-commit run --all-files; else \
+		echo "No git repository here: the checks of .pre-commit-config.yaml are skipped."; fi
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 # Ten minutes; writes the numbers of the page "How fast is it?". Quiet machine, please.
 bench: $(VENV)/installed-tests

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import shutil
+import sys
 import zlib
 from html import escape
 from pathlib import Path
@@ -18,8 +19,11 @@ from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
 import questions
-from checks import HINTS, ROUNDS, make_key
 from classroom import pages
+
+# Students get this module as a file beside their notebooks, so it is in no package.
+sys.path.append(str(Path(__file__).parents[1] / "chapters" / "exercises"))
+from checks import HINTS, ROUNDS, make_key  # noqa: E402
 
 HERE = Path(__file__).parent
 ASSETS = ("answers.js", "answers.css")

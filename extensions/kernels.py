@@ -15,6 +15,7 @@ import os
 import shutil
 import weakref
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from tempfile import mkdtemp
@@ -35,11 +36,18 @@ def setup(app):
     cache.single_nb_execution = executed_ahead.take_or_execute
     # After every other extension has had its say on which pages are read.
     app.connect("env-before-read-docs", executed_ahead.start, priority=900)
+    app.connect("build-finished", executed_ahead.stop)
     return {"parallel_read_safe": False, "parallel_write_safe": True}
 
 
 class SocketKernel(AsyncKernelManager):
     """jupyter_client's manager of a kernel, with another default for how to reach it."""
+
+    running = weakref.WeakSet()
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.running.add(self)
 
     @default("transport")
     def _transport_default(self):
@@ -62,29 +70,46 @@ class ExecutedAhead:
 
     def __init__(self):
         self.results = {}
+        self.waiting = SimpleQueue()
+        self.threads = []
 
     def start(self, app, env, docnames):
         """Start to execute the notebooks of some pages, in their order."""
-        waiting = SimpleQueue()
         executed = get_cache(app.config.nb_execution_cache_path)
         for docname in docnames:
             notebook = notebook_of(env, docname)
             if notebook is not None and not is_cached(executed, notebook):
                 folder = str(Path(env.doc2path(docname)).parent)
                 result = self.results[content(notebook, folder)] = Future()
-                waiting.put((result, notebook, folder, env.mystnb_config.execution_timeout))
-        for _ in range(min(waiting.qsize(), os.cpu_count())):
-            # An interrupted build does not wait for daemons; without it their kernels end, too.
-            Thread(target=execute_all, args=(waiting,), daemon=True).start()
+                self.waiting.put((result, notebook, folder, env.mystnb_config.execution_timeout))
+        for _ in range(min(self.waiting.qsize(), max(2, os.cpu_count() or 2))):
+            self.threads.append(Thread(target=execute_all, args=(self.waiting,), daemon=True))
+            self.threads[-1].start()
 
     def take_or_execute(self, notebook, *, cwd, **options):
         """Execute a notebook in place, or wait for the result if it was started ahead."""
         result = self.results.pop(content(notebook, cwd), None)
         if result is None:
             return execute(notebook, cwd=cwd, **options)
-        done = result.result()
+        try:
+            done = result.result()
+        except KeyboardInterrupt:
+            self.stop()
+            raise
         notebook.update(done.nb)
         return done
+
+    def stop(self, *event):
+        """Start no further notebook, and end the kernels of those that run."""
+        with suppress(Empty):
+            while True:
+                self.waiting.get_nowait()
+        for kernel in list(SocketKernel.running):
+            if kernel.has_kernel:
+                kernel.provisioner.process.kill()
+        # nbclient notices within a second and tidies up; at the interpreter's end it would hang.
+        for thread in self.threads:
+            thread.join(timeout=10)
 
 
 def execute_all(waiting):

@@ -52,6 +52,19 @@ def fit_of(lme4, data_of):
 
 
 @pytest.fixture(scope="session")
+def table_values():
+    """Values of emmeans and of formulas computed in R (tests/reference/make_table_values.R)."""
+    path = ROOT / "tests" / "reference" / "table_values.json"
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="session")
+def table_data(table_values):
+    """Eighteen clusters in three arms, of those values."""
+    return pd.DataFrame(table_values["data"])
+
+
+@pytest.fixture(scope="session")
 def baseline(fit_of):
     """The course's first fit: y ~ x + (x | cluster) to create_data()."""
     return fit_of("baseline")
@@ -84,6 +97,16 @@ def visit(browser, address):
     yield start
     for opened in visits:
         opened.context.close()
+
+
+# Worker-minutes; a worker takes whole files, so the longest come first and both end together.
+LONGEST = ["site", "controls", "book", "launch", "grading", "exercises", "lab", "studies", "head"]
+
+
+def pytest_collection_modifyitems(items):
+    """Bring the longest files to the front."""
+    places = {f"test_{name}": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """A broken book must fail: each test plants one fault in a small copy and runs the real build."""
 
+import contextlib
 import json
 import os
 import re
@@ -16,7 +17,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from sphinx.errors import ExtensionError
 
+from classroom import pages
 from extensions.execution_cache import content_key
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -68,6 +71,11 @@ import ipykernel
 HTML(f"listens over {ipykernel.get_connection_info(unpack=True)['transport']}, "
      f"see {ipykernel.get_connection_file()}!")
 ```
+
+```{code-cell} ipython3
+import sys
+HTML(f"runs in {sys.prefix}!")
+```
 """
 
 
@@ -110,6 +118,14 @@ class Book:
         """Append a code cell to the small page."""
         with self.page.open("a", encoding="utf-8") as page:
             page.write(f"\n```{{code-cell}} ipython3\n{code}\n```\n")
+
+    def add_page(self, name, code):
+        """Add a page with one cell."""
+        head = SMALL.partition("(small-page)=")[0]
+        cell = f"# {name}\n\n```{{code-cell}} ipython3\n{code}\n```\n"
+        (self.folder / "chapters" / f"{name}.md").write_text(head + cell, encoding="utf-8")
+        with (self.folder / "_toc.yml").open("a", encoding="utf-8") as contents:
+            contents.write(f"  - file: chapters/{name}\n")
 
     def add_text(self, text):
         """Append a paragraph to the small page."""
@@ -163,9 +179,16 @@ def copy_of_the_book(folder):
 
 @pytest.fixture(scope="session")
 def sound(tmp_path_factory):
-    """The unbroken copy, built once, and what its build said."""
+    """The unbroken copy, built once where a user has a kernel that fails, and what was said."""
+    user = tmp_path_factory.mktemp("user")
+    kernel = user / "kernels" / "python3"
+    kernel.mkdir(parents=True)
+    (kernel / "kernel.json").write_text('{"argv": ["false"], "display_name": "", "language": ""}')
     book = copy_of_the_book(tmp_path_factory.mktemp("sound") / "book")
-    book.code, book.said = book.build()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JUPYTER_DATA_DIR", str(user))
+        patch.setenv("JUPYTER_PATH", str(user))
+        book.code, book.said = book.build()
     return book
 
 
@@ -188,6 +211,11 @@ def test_the_sound_copy_builds(sound):
     assert re.search(r"chapters/small +\d+\.\d", sound.said)
 
 
+def test_chapters_run_in_the_kernel_of_this_environment(sound):
+    page = (sound.site / "chapters" / "small.html").read_text(encoding="utf-8")
+    assert f"runs in {sys.prefix}!" in page
+
+
 def test_kernels_take_no_ports_and_leave_nothing_behind(sound):
     page = (sound.site / "chapters" / "small.html").read_text(encoding="utf-8")
     transport, connection_file = re.search(r"listens over (\w+), see (.+)!", page).groups()
@@ -206,11 +234,6 @@ def endless_cell(book):
     book.edit(timeout, "timeout: 2", config)
     book.add_cell("import time\ntime.sleep(60)")
     return "small.md", "CellTimeoutError"
-
-
-def lost_import(book):
-    book.edit("import load_gpa", "import load_gpa, no_longer_here")
-    return "small.md", "no_longer_here"
 
 
 def noisy_cell(book):
@@ -243,19 +266,15 @@ def missing_figure(book):
     return "small.md", "figure.svg"
 
 
-def missing_data_file(book):
-    (book.folder / "data" / "gpa.csv").unlink()
-    return "small.md", "gpa.csv"
-
-
 def page_not_in_the_contents(book):
     (book.folder / "chapters" / "forgotten.md").write_text("# Forgotten\n")
     return "forgotten.md", "toctree"
 
 
-def contents_without_the_page(book):
-    book.page.unlink()
-    return "chapters/small", "nonexisting"
+def contents_with_a_missing_page(book):
+    with (book.folder / "_toc.yml").open("a", encoding="utf-8") as contents:
+        contents.write("  - file: chapters/gone\n")
+    return "chapters/gone", "nonexisting"
 
 
 def false_claim(book):
@@ -274,23 +293,19 @@ def reference_that_fails(book):
     return "e1-shrinkage.md", "AssertionError"
 
 
-FAULTS = [
-    raising_cell,
-    endless_cell,
-    lost_import,
+# Sphinx goes on after these, so one build shows all of them.
+WARNINGS = [
     noisy_cell,
     dangling_cross_reference,
     dangling_figure_number,
     link_to_missing_page,
     unknown_citation,
     missing_figure,
-    missing_data_file,
     page_not_in_the_contents,
-    contents_without_the_page,
-    false_claim,
-    misspelt_marker,
-    reference_that_fails,
+    contents_with_a_missing_page,
 ]
+# Each of these ends its build.
+ERRORS = [raising_cell, endless_cell, false_claim, misspelt_marker, reference_that_fails]
 
 
 def build_with(plant, book):
@@ -298,23 +313,21 @@ def build_with(plant, book):
     return *plant(book), *book.build()
 
 
-@pytest.fixture(scope="session")
-def broken_builds(request, sound, tmp_path_factory):
-    """Builds of the faults to be tested, by name, two at a time."""
-    parameters = [getattr(item, "callspec", None) for item in request.session.items]
-    wanted = [spec.params["plant"] for spec in parameters if spec and "plant" in spec.params]
+@pytest.fixture(scope="module")
+def broken_builds(sound, tmp_path_factory):
+    """Builds of the faults that end one, by name, two at a time."""
     folder = tmp_path_factory.mktemp("broken")
     with ThreadPoolExecutor(max_workers=2) as pool:
         yield {
-            plant.__name__: pool.submit(build_with, plant, copy_of(sound, folder / plant.__name__))
-            for plant in wanted
+            plant: pool.submit(build_with, plant, copy_of(sound, folder / plant.__name__))
+            for plant in ERRORS
         }
         pool.shutdown(cancel_futures=True)
 
 
-@pytest.mark.parametrize("plant", FAULTS, ids=lambda plant: plant.__name__)
-def test_a_fault_fails_the_build(broken_builds, plant):
-    file, cause, code, said = broken_builds[plant.__name__].result()
+@pytest.mark.parametrize("plant", ERRORS, ids=lambda plant: plant.__name__)
+def test_an_error_fails_the_build(broken_builds, plant):
+    file, cause, code, said = broken_builds[plant].result()
     assert code != 0, said
     assert re.search(rf"{re.escape(file)}\b", said), said
     assert cause in said, said
@@ -373,20 +386,33 @@ def test_a_false_claim_on_any_page_is_named(tmp_path):
         assert f'This sentence of the page does not hold: "{words}"' in named[page]
 
 
-def test_a_warning_fails_every_build_not_only_the_first(book):
-    dangling_cross_reference(book)
-    assert book.build()[0] != 0
-    assert book.build()[0] != 0
+@pytest.fixture(scope="module")
+def warned(sound, tmp_path_factory):
+    """One book with every fault that warns: what to look for, and what its build said."""
+    book = copy_of(sound, tmp_path_factory.mktemp("warned") / "book")
+    wanted = {plant: plant(book) for plant in WARNINGS}
+    book.code, book.said = book.build()
+    return book, wanted
 
 
-def test_a_failed_build_leaves_the_last_good_site(book):
-    book.add_text("A sentence that stays.")
-    assert book.build()[0] == 0
+@pytest.mark.parametrize("plant", WARNINGS, ids=lambda plant: plant.__name__)
+def test_a_fault_is_a_warning_that_names_file_and_cause(warned, plant):
+    book, wanted = warned
+    file, cause = map(re.escape, wanted[plant])
+    assert book.code != 0, book.said
+    lines = [line for line in book.said.splitlines() if re.search("WARNING|ERROR|warning", line)]
+    assert [line for line in lines if re.search(rf"{file}\b", line) and re.search(cause, line)], (
+        book.said
+    )
+
+
+def test_one_warning_fails_every_build_and_leaves_the_last_good_site(book, sound):
+    shutil.copytree(sound.site, book.site)
     good = (book.site / "chapters" / "small.html").read_text(encoding="utf-8")
     dangling_cross_reference(book)
-    assert book.build()[0] != 0
-    assert (book.site / "chapters" / "small.html").read_text(encoding="utf-8") == good
-    assert "A sentence that stays." in good
+    for _ in range(2):
+        assert book.build()[0] != 0
+        assert (book.site / "chapters" / "small.html").read_text(encoding="utf-8") == good
 
 
 def wait_for(path, seconds=60):
@@ -397,16 +423,53 @@ def wait_for(path, seconds=60):
         time.sleep(0.05)
 
 
-def test_an_interrupted_build_leaves_the_last_good_site(book, sound):
+MEETS_THE_OTHER = """\
+import time
+from pathlib import Path
+Path("{me}.here").touch()
+while not Path("{other}.here").exists():
+    time.sleep(0.05)
+"""
+
+
+def test_notebooks_are_executed_side_by_side(book):
+    for me, other in (("one", "two"), ("two", "one")):
+        book.add_page(me, MEETS_THE_OTHER.format(me=me, other=other))
+    code, said = book.build()
+    assert code == 0, said
+
+
+SLOW = """\
+import os, time
+from pathlib import Path
+Path("started.part").write_text(str(os.getpid()))
+Path("started.part").rename("started")
+time.sleep(60)
+"""
+
+
+def wait_for_end(process, seconds=30):
+    """Wait until a process that is no child of ours has ended."""
+    end = time.monotonic() + seconds
+    with contextlib.suppress(ProcessLookupError):
+        while time.monotonic() < end:
+            os.kill(process, 0)
+            time.sleep(0.05)
+        pytest.fail(f"{process} still runs")
+
+
+def test_an_interrupted_build_leaves_the_last_good_site_and_no_kernel(book, sound):
     shutil.copytree(sound.site, book.site)
-    book.add_cell("import time, pathlib\npathlib.Path('started').touch()\ntime.sleep(60)")
+    book.add_cell(SLOW)
+    started = book.folder / "chapters" / "started"
     for _ in range(2):
         build = subprocess.Popen(book.command(), cwd=book.folder, start_new_session=True)
-        wait_for(book.folder / "chapters" / "started")
+        wait_for(started)
         os.killpg(build.pid, signal.SIGINT)
-        assert build.wait(30) != 0
+        assert build.wait(60) != 0
         assert (book.site / "index.html").exists()
-        (book.folder / "chapters" / "started").unlink()
+        wait_for_end(int(started.read_text()))
+        started.unlink()
 
 
 def last_run(book):
@@ -461,9 +524,12 @@ def plain(html):
 
 def test_solutions_are_folded_or_absent(book):
     book.add_exercise()
-    for variables, wanted in (((), 1), (("SOLUTIONS=no",), 0)):
+    offered = []
+    for variables, wanted in (((), 1), ((), 1), (("SOLUTIONS=no",), 0)):
         code, said = book.build(*variables)
         assert code == 0, said
+        unchanged = re.search(r"e1-shrinkage +unchanged, not executed", said)
+        assert bool(unchanged) == (len(offered) == 1)
         published = plain(book.everything_published())
         assert published.count(SOLUTION) == wanted
         assert (MODEL_ANSWER in published) == bool(wanted)
@@ -472,51 +538,50 @@ def test_solutions_are_folded_or_absent(book):
         assert html.count("<details") == 4 * wanted
         assert "check(share_kept=share_kept, by_hand=by_hand)" in plain(html).replace("\n", "")
         assert '<a href="e1-shrinkage.ipynb" download>' in html
-    notebook = json.loads((book.site / "chapters" / "exercises" / "e1-shrinkage.ipynb").read_text())
-    assert "share_kept = ...\n" in sum((cell["source"] for cell in notebook["cells"]), [])
+        notebook = book.site / "chapters" / "exercises" / "e1-shrinkage.ipynb"
+        offered.append([cell["source"] for cell in json.loads(notebook.read_text())["cells"]])
+    # The second build did not execute it.
+    assert offered[0] == offered[1] == offered[2]
+    assert "share_kept = ...\n" in sum(offered[0], [])
 
 
 TEXT = "There are 1200 rows, see above and Bates et al. [2015]: $y = X b$.\n\nA square."
 
 
-def test_pages_offer_to_be_launched_once_there_is_a_repository(sound, book):
+ADDRESS = "https://course.example.org/book/"
+
+
+@pytest.fixture(scope="module")
+def addressed(sound, tmp_path_factory):
+    """A book that knows its repository and its address."""
+    book = copy_of(sound, tmp_path_factory.mktemp("addressed") / "book")
+    meta = "myst:\n  html_meta:\n    description: Small & sound.\n---\n(small-page)="
+    book.edit("---\n(small-page)=", meta)
+    code, said = book.build(
+        "REPOSITORY_URL=https://github.com/owner/name", f"SITE_URL={ADDRESS.rstrip('/')}"
+    )
+    assert code == 0, said
+    return book
+
+
+def test_pages_offer_to_be_launched_once_there_is_a_repository(sound, addressed):
     alone = (sound.site / "chapters" / "small.html").read_text(encoding="utf-8")
     assert '<a href="small.ipynb" download>' in alone
     assert "mybinder.org" not in alone and "colab.research" not in alone
-    code, said = book.build("REPOSITORY_URL=https://github.com/owner/name")
-    assert code == 0, said
-    launched = (book.site / "chapters" / "small.html").read_text(encoding="utf-8")
+    launched = (addressed.site / "chapters" / "small.html").read_text(encoding="utf-8")
     for link in ("mybinder.org/v2/gh/owner/name/HEAD", "colab.research.google.com/github/owner"):
         assert launched.count(f'<a href="https://{link}') == 1
-    without = (book.site / "chapters" / "references.html").read_text(encoding="utf-8")
+    without = (addressed.site / "chapters" / "references.html").read_text(encoding="utf-8")
     assert "launch-links" not in without
-    cells = json.loads((book.site / "chapters" / "small.ipynb").read_text())["cells"]
+    cells = json.loads((addressed.site / "chapters" / "small.ipynb").read_text())["cells"]
     assert '"https://github.com/owner/name"' in "".join(cells[0]["source"])
     assert TEXT in ["".join(cell["source"]).strip() for cell in cells]
 
 
-def test_a_repository_that_nothing_could_open_fails_the_build(book):
-    code, said = book.build("REPOSITORY_URL=github.com/owner/name")
-    assert code != 0
-    assert "'github.com/owner/name'; it must be https://github.com/owner/name" in said
-
-
-def test_a_page_that_is_not_executed_again_offers_its_notebook_again(book):
-    book.add_exercise()
-    offered = []
-    for _ in range(2):
-        code, said = book.build()
-        assert code == 0, said
-        notebook = book.site / "chapters" / "exercises" / "e1-shrinkage.ipynb"
-        offered.append([cell["source"] for cell in json.loads(notebook.read_text())["cells"]])
-    assert offered[0] == offered[1]
-
-
-def test_a_wish_that_is_neither_yes_nor_no_is_refused(book):
-    book.add_exercise()
-    code, said = book.build("SOLUTIONS=maybe")
-    assert code != 0
-    assert "SOLUTIONS is 'maybe'; allowed are yes and no." in said
+def test_a_wish_that_is_neither_yes_nor_no_is_refused(monkeypatch):
+    monkeypatch.setenv("SOLUTIONS", "maybe")
+    with pytest.raises(ExtensionError, match="SOLUTIONS is 'maybe'; allowed are yes and no."):
+        pages.with_solutions()
 
 
 def test_without_an_address_pages_claim_none(sound):
@@ -525,22 +590,17 @@ def test_without_an_address_pages_claim_none(sound):
     assert [claim for claim in ("canonical", "og:", "twitter:") if f'="{claim}' in page] == []
 
 
-def test_an_address_is_on_every_page_and_in_the_sitemap(book):
-    address = "https://course.example.org/book/"
-    meta = "myst:\n  html_meta:\n    description: Small & sound.\n---\n(small-page)="
-    book.edit("---\n(small-page)=", meta)
-    code, said = book.build(f"SITE_URL={address.rstrip('/')}")
-    assert code == 0, said
-    page = (book.site / "chapters" / "small.html").read_text(encoding="utf-8")
-    assert f'<link rel="canonical" href="{address}chapters/small.html"' in page
-    assert f'<meta property="og:url" content="{address}chapters/small.html"' in page
+def test_an_address_is_on_every_page_and_in_the_sitemap(addressed):
+    page = (addressed.site / "chapters" / "small.html").read_text(encoding="utf-8")
+    assert f'<link rel="canonical" href="{ADDRESS}chapters/small.html"' in page
+    assert f'<meta property="og:url" content="{ADDRESS}chapters/small.html"' in page
     assert '<meta property="og:description" content="Small & sound."' in page
-    assert f'<meta property="og:image" content="{address}_static/card.png"' in page
-    assert (book.site / "_static" / "card.png").exists()
-    assert 'property="og:title"' in (book.site / "index.html").read_text(encoding="utf-8")
-    sitemap = (book.site / "sitemap.xml").read_text(encoding="utf-8")
-    pages = [f"{address}chapters/{name}.html" for name in ("index", "references", "small")]
-    assert sorted(re.findall("<loc>(.*?)</loc>", sitemap)) == pages
+    assert f'<meta property="og:image" content="{ADDRESS}_static/card.png"' in page
+    assert (addressed.site / "_static" / "card.png").exists()
+    assert 'property="og:title"' in (addressed.site / "index.html").read_text(encoding="utf-8")
+    sitemap = (addressed.site / "sitemap.xml").read_text(encoding="utf-8")
+    listed = [f"{ADDRESS}chapters/{name}.html" for name in ("index", "references", "small")]
+    assert sorted(re.findall("<loc>(.*?)</loc>", sitemap)) == listed
 
 
 class Requests(HTMLParser):
@@ -605,17 +665,6 @@ def test_scripts_are_on_the_pages_that_need_them(sound):
         assert script in small
         assert script not in plain
         assert (sound.site / "_static" / script).stat().st_size > 100
-
-
-def test_chapters_run_in_the_kernel_of_this_environment(book, tmp_path, monkeypatch):
-    kernel = tmp_path / "user" / "kernels" / "python3"
-    kernel.mkdir(parents=True)
-    (kernel / "kernel.json").write_text('{"argv": ["false"], "display_name": "", "language": ""}')
-    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "user"))
-    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "user"))
-    book.add_cell(f"import sys\nassert sys.prefix == {sys.prefix!r}")
-    code, said = book.build()
-    assert code == 0, said
 
 
 def test_the_zip_files_are_made_in_a_folder_with_a_blank(tmp_path):

@@ -47,8 +47,8 @@ def test_paths_run_from_no_pooling_to_partial_pooling(table):
         "x2": "partial_Intercept",
         "y2": "partial_x",
     }
-    row = next(row for row in rows_of(spec) if row.get("group") == 7)
-    expected = table[table["group"] == 7].set_index("effect")
+    row = next(row for row in rows_of(spec) if row.get("cluster") == 7)
+    expected = table[table["cluster"] == 7].set_index("effect")
     assert row["no_x"] == pytest.approx(expected.loc["x", "no_pooling"])
     assert row["partial_Intercept"] == pytest.approx(expected.loc["Intercept", "partial_pooling"])
 
@@ -81,7 +81,7 @@ def test_cluster_lines_has_a_panel_and_three_lines_per_cluster(table):
     spec = grid.charts[0].to_dict()
     lines = [row for row in rows_of(spec) if "pooling" in row]
     assert {row["pooling"] for row in lines} == set(charts.POOLING_COLOURS)
-    own = table[(table["group"] == 42)].set_index("effect")["no_pooling"]
+    own = table[(table["cluster"] == 42)].set_index("effect")["no_pooling"]
     drawn = [row for row in lines if row["pooling"] == "no pooling"]
     for row in drawn:
         assert row["y"] == pytest.approx(own["Intercept"] + own["x"] * row["x"])
@@ -107,7 +107,7 @@ def test_estimator_errors_counts_wins():
 
 def test_moved_against_reports_the_correlation(table):
     slopes = table[table["effect"] == "x"]
-    slopes = slopes.assign(deviation=slopes["no_pooling"] - slopes["complete_pooling"])
+    slopes = slopes.assign(deviation=slopes["no_pooling"] - slopes["fixed_effect"])
     spec = charts.moved_against(slopes, "deviation", "moved", title="t").to_dict()
     expected = slopes["deviation"].corr(slopes["moved"])
     assert f"correlation {expected:.2f}" in spec["description"]
@@ -167,9 +167,13 @@ def test_poolings_are_three_distinct_colours_everywhere(table):
         for layer in spec["layer"]
         if "color" in layer["encoding"]
     ]
+    # The diamond is the mixed model's fixed effect, in the colour of complete pooling.
+    colours = {
+        name.replace("complete pooling", "fixed effect"): colour
+        for name, colour in charts.POOLING_COLOURS.items()
+    }
     assert scales and all(
-        dict(zip(scale["domain"], scale["range"], strict=True)) == charts.POOLING_COLOURS
-        for scale in scales
+        dict(zip(scale["domain"], scale["range"], strict=True)) == colours for scale in scales
     )
     assert len(set(charts.POOLING_COLOURS.values())) == 3
 

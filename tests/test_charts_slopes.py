@@ -133,8 +133,8 @@ def test_prediction_lines_draw_one_two_hundred_and_two_hundred(table):
     grid = charts.prediction_lines(table, "occasion", (0, 5))
     frames = [frames_of(chart)[0] for chart in grid.charts]
     assert [len(frame) for frame in frames] == [1, 200, 200] and grid.columns == 3
-    own = table.pivot(index="group", columns="effect", values="no_pooling")
-    drawn = frames[2].set_index("group").loc[own.index]
+    own = table.pivot(index="cluster", columns="effect", values="no_pooling")
+    drawn = frames[2].set_index("cluster").loc[own.index]
     assert np.allclose(drawn["start"], own["Intercept"], atol=5e-4)
     assert np.allclose(drawn["end"], own["Intercept"] + 5 * own["occasion"], atol=5e-4)
     domains = {tuple(chart.to_dict()["encoding"]["y"]["scale"]["domain"]) for chart in grid.charts}
@@ -163,7 +163,7 @@ def test_a_level_line_does_not_fall():
         (2, "Intercept", 3.0),
         (2, "occasion", -0.1),
     ]
-    table = pd.DataFrame(rows, columns=["group", "effect", "no_pooling"])
+    table = pd.DataFrame(rows, columns=["cluster", "effect", "no_pooling"])
     table = table.assign(partial_pooling=table["no_pooling"], complete_pooling=1.0)
     titles = [
         chart.to_dict()["title"]

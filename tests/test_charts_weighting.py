@@ -108,11 +108,11 @@ def test_group_means_shows_partially_pooled_means_only_when_given(data, means, c
     rings, dots = layers_of(full, "point")
     assert (rings["mark"]["filled"], dots["mark"]["filled"]) == (False, True)
     assert rings["encoding"]["y"]["field"] == "observed"
-    assert dots["encoding"]["y"]["field"] == "partially_pooled"
+    assert dots["encoding"]["y"]["field"] == "partial_pooling"
     rows = rows_of(full, dots)
     assert {row["pooling"] for row in rows} == {"partial pooling"}
-    expected = clusters["partially_pooled"].tolist()
-    assert [row["partially_pooled"] for row in rows] == pytest.approx(expected)
+    expected = clusters["partial_pooling"].tolist()
+    assert [row["partial_pooling"] for row in rows] == pytest.approx(expected)
 
 
 def test_group_means_labels_clusters_with_their_sizes(data, means):
@@ -127,7 +127,7 @@ def test_group_means_places_clusters_whatever_their_names(data, means, clusters)
     spec = charts.group_means(
         renamed,
         means,
-        clusters=clusters.assign(group=clusters["group"].map(names)),
+        clusters=clusters.assign(cluster=clusters["cluster"].map(names)),
         title=TITLE,
     ).to_dict()
     rows = rows_of(spec, layers_of(spec, "point")[1])
@@ -206,7 +206,7 @@ def test_distance_lines_have_one_line_through_zero_per_size(distances):
     assert ends.groupby("n").size().to_dict() == {2: 2, 10: 2}
     share = distances.groupby("n")["share"].first()
     expected = ends["n"].map(share) * ends["distance"]
-    assert ends["shrinkage"].tolist() == pytest.approx(expected.tolist())
+    assert ends["moved"].tolist() == pytest.approx(expected.tolist())
     reach = ends.groupby("n")["distance"].agg(["min", "max"])
     assert reach.loc[2, "min"] == 0
     assert reach.loc[2, "max"] == pytest.approx(distances.query("n == 2")["distance"].max())
@@ -219,7 +219,7 @@ def test_distance_lines_put_every_cluster_on_its_line(distances):
     spec = charts.distance_lines(distances, title=TITLE).to_dict()
     rows = pd.DataFrame(rows_of(spec, layers_of(spec, "circle")[0]))
     assert len(rows) == 8
-    assert rows["shrinkage"].tolist() == pytest.approx(
+    assert rows["moved"].tolist() == pytest.approx(
         (rows["share"] * rows["distance"]).tolist(), abs=1e-10
     )
     names = rows_of(spec, layers_of(spec, "text")[0])

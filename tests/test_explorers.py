@@ -34,10 +34,10 @@ def test_presets_are_the_scenarios(name):
     settings = explorers.shrinkage_presets()[name]
     for key, offered in explorers.SHRINKAGE_CONTROLS.items():
         assert settings[key] in (offered.values() if isinstance(offered, dict) else offered)
-    frame = explorers.shrinkage_sample(**settings).set_index("group")
+    frame = explorers.shrinkage_sample(**settings).set_index("number")
     fit = fit_mixed(FORMULA, create_data(**SCENARIOS[name]))
     for effect, rows in shrinkage(fit).groupby("effect"):
-        rows = rows.set_index("group")
+        rows = rows.set_index("cluster")
         there = rows["no_pooling"].dropna().index
         for which in ("no", "partial"):
             expected = rows.loc[there, f"{which}_pooling"]
@@ -92,10 +92,10 @@ def test_a_path_is_the_students_grades():
 
 def test_numbers_in_words_have_the_sign_they_mean():
     data = create_data(n_cluster=8)
-    table = shrinkage(fit_mixed(FORMULA, data)).replace({"group": {8: 9}})
+    table = shrinkage(fit_mixed(FORMULA, data)).replace({"cluster": {8: 9}})
     slopes = (table["effect"] == "x").to_numpy()
-    table.loc[slopes & (table["group"] == 1), "no_pooling"] = -1e-16
-    table.loc[slopes & (table["group"] == 2), "no_pooling"] = -0.003
+    table.loc[slopes & (table["cluster"] == 1), "no_pooling"] = -1e-16
+    table.loc[slopes & (table["cluster"] == 2), "no_pooling"] = -0.003
     lines = explorers.own_lines(data, table, response="y", predictor="x", cluster="cluster")
     assert "slope: own 0.000, mixed" in lines(cluster=1)["read_out"].iloc[0]
     assert "slope: own \N{MINUS SIGN}0.003, mixed" in lines(cluster=2)["read_out"].iloc[0]
@@ -140,7 +140,7 @@ def test_a_school_shows_its_effects_predictions_and_means(schools):
     for model, fit in models.items():
         frame = view(school=10, model=model)
         table = random_effects(fit)
-        own = table[table["group"].astype(str).str.split(":").str[0] == "10"]
+        own = table[table["cluster"].astype(str).str.split(":").str[0] == "10"]
         effects = frame[frame["kind"] == "effect"]
         assert np.allclose(sorted(effects["value"]), sorted(own["value"]))
         assert np.allclose(sorted(effects["lower"]), sorted(own["lower_2.5"]))
@@ -194,8 +194,8 @@ def test_weights_at_the_fits_own_correlation_are_the_fits():
     weights = cluster_weights(fit)
     assert np.allclose(frame["weight_partial"], weights["mixed_weight"])
     assert np.allclose(frame["weight_complete"], weights["observation_weight"])
-    assert np.allclose(frame["shrunken"], table["partially_pooled"])
-    assert np.allclose(frame["mean_complete"], table["completely_pooled"])
+    assert np.allclose(frame["shrunken"], table["partial_pooling"])
+    assert np.allclose(frame["mean_complete"], table["complete_pooling"])
 
 
 def test_a_larger_cluster_never_weighs_less_and_at_most_by_the_ratio_of_the_sizes():

@@ -75,7 +75,7 @@ def test_standard_deviations_are_lme4_s(name, fit_of):
     expected = REFERENCE[name]["variance_components"]
     effects = [effect or "" for effect in expected["effect"]]
     rows = list(zip(expected["group"], effects, strict=True))
-    table = variance_components(fit_of(name)).set_index(["group", "effect"])
+    table = variance_components(fit_of(name)).set_index(["grouping_factor", "effect"])
     assert sorted(table.index) == sorted(rows)
     close_sds(table.loc[rows, "sd"].to_numpy(), expected["sd"])
     assert fit_of(name).sigma == pytest.approx(REFERENCE[name]["sigma"], rel=1e-3)
@@ -96,11 +96,11 @@ def test_correlations_are_lme4_s(name, fit_of):
 @every_fit
 def test_conditional_modes_and_sds_are_lme4_s(name, fit_of):
     expected = pd.DataFrame(REFERENCE[name]["random_effects"])
-    table = random_effects(fit_of(name)).astype({"group": str})
+    table = random_effects(fit_of(name)).astype({"cluster": str})
     both = expected.astype({"level": str}).merge(
         table,
         left_on=["group", "effect", "level"],
-        right_on=["group_var", "effect", "group"],
+        right_on=["grouping_factor", "effect", "cluster"],
         suffixes=("_lme4", ""),
     )
     assert len(both) == len(expected) > 0
@@ -253,7 +253,7 @@ def test_new_clusters_have_random_effects_of_zero(baseline):
 def test_new_levels_of_a_nested_term_have_random_effects_of_zero(fit_of):
     fit = fit_of("pastes")
     new = pd.DataFrame({"batch": ["A", "Z", "A"], "cask": ["z", "a", "a"]})
-    effects = random_effects(fit).set_index(["group_var", "group"])["value"]
+    effects = random_effects(fit).set_index(["grouping_factor", "cluster"])["value"]
     mean, batch = fit.fixed["Intercept"], effects["batch", "A"]
     expected = [mean + batch, mean, mean + batch + effects["batch:cask", "A:a"]]
     np.testing.assert_allclose(fit.predict(new), expected, rtol=1e-12)

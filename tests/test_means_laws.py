@@ -32,11 +32,11 @@ class Case:
         self.pooled = fit_pooled("y ~ treatment", data)
         self.lm = marginal_means(self.pooled, "treatment").set_index("level")
         self.mixed = marginal_means(self.fit, "treatment").set_index("level")
-        table = cluster_means(self.fit).merge(cluster_weights(self.fit)[["group", "lambda"]])
+        table = cluster_means(self.fit).merge(cluster_weights(self.fit)[["cluster", "lambda"]])
         distance = self.fit.predict(table, random_effects=False) - table["observed"]
         table = table.assign(distance=distance, share=1 - table["lambda"])
-        self.clusters = table.set_index("group")
-        self.weights = cluster_weights(self.fit).set_index("group")
+        self.clusters = table.set_index("cluster")
+        self.weights = cluster_weights(self.fit).set_index("cluster")
         self.plain = table.groupby("treatment", observed=True)["observed"].mean()
         self.icc = variance_components(self.fit)["var_prop"].iloc[0]
 
@@ -135,16 +135,16 @@ def test_no_between_variance_makes_the_mixed_model_the_regression():
 @pytest.mark.parametrize("name", ["puzzle", "off", "huge", "alike", "sized"])
 def test_fixed_effects_are_lm_of_the_shrunken_means(name, request):
     case = request.getfixturevalue(name)
-    again = fit_pooled("partially_pooled ~ treatment", case.clusters)
+    again = fit_pooled("partial_pooling ~ treatment", case.clusters)
     same(again.fixed, case.fit.fixed, 1e-8)
-    shrunken = case.clusters.groupby("treatment", observed=True)["partially_pooled"].mean()
+    shrunken = case.clusters.groupby("treatment", observed=True)["partial_pooling"].mean()
     same(shrunken, case.mixed["mean"], 1e-8)
 
 
 @pytest.mark.parametrize("name", ["puzzle", "off", "huge", "alike"])
 def test_shrinkage_is_share_times_distance(name, request):
     clusters = request.getfixturevalue(name).clusters
-    same(clusters["shrinkage"], clusters["share"] * clusters["distance"], 1e-10)
+    same(clusters["moved"], clusters["share"] * clusters["distance"], 1e-10)
 
 
 def test_huge_cluster_against_r(huge):
@@ -163,7 +163,7 @@ def test_huge_cluster_against_r(huge):
         7.53869790,
         3.50856204,
     ]
-    same(huge.clusters["partially_pooled"], partial, 1e-6)
+    same(huge.clusters["partial_pooling"], partial, 1e-6)
 
 
 def test_alike_clusters_against_r(alike):

@@ -10,23 +10,6 @@ from tests.browsing import Visit
 
 CHAPTER = "chapters/shrinkage"
 EXERCISES = "chapters/exercises/e1-shrinkage"
-WIDE = [
-    CHAPTER,
-    "chapters/random-slopes",
-    "chapters/categorical-effects",
-    "chapters/cluster-weighting",
-    "chapters/exercises/e4-categorical",
-    "chapters/appendix/status",
-    "chapters/appendix/api-figures",
-]
-# A4 less the margins, in pixels of 1/96 inch.
-PAPER_WIDTH = 665
-CUT = """() => [...document.querySelectorAll("article :is(p, pre, table, svg, img, dt)")]
-    .filter((box) => box.checkVisibility() && box.getBoundingClientRect().width)
-    .filter((box) => !box.closest("svg svg"))
-    .filter((box) => box.getBoundingClientRect().right > innerWidth + 1
-        || (box.matches("pre") && box.scrollWidth > box.clientWidth + 1))
-    .map((box) => `${box.tagName}: ${box.textContent.slice(0, 60)}`)"""
 
 
 def printed(page):
@@ -95,11 +78,3 @@ def test_paper_is_light_whatever_the_screen_shows(visit, address):
         for page in [visit(scheme=scheme).open(f"{address}/{EXERCISES}.html")]
     ]
     assert drawn[0] == drawn[1]
-
-
-@pytest.mark.parametrize("name", WIDE)
-def test_nothing_is_cut_off_sideways(visit, address, name):
-    visited = visit(width=PAPER_WIDTH)
-    page = visited.open(f"{address}/{name}.html")
-    page.emulate_media(media="print")
-    assert page.evaluate(CUT) == []

@@ -127,13 +127,13 @@ def correlations_of(fit):
 def variances_of(entry, fit):
     """Rows in the order of the file."""
     table = variance_components(fit).replace({"effect": {"": None}})
-    table.loc[table["group"] == "Residual", "effect"] = "Residual"
+    table.loc[table["grouping_factor"] == "Residual", "effect"] = "Residual"
     rows = []
     for row in PUBLISHED[entry]["variance_components"]:
         residual = "Residual" in (row.get("group"), row["effect"] if "effect" in row else None)
         effect = "Residual" if residual else row["effect"]
-        group = row.get("group", "Residual" if residual else table["group"].iloc[0])
-        found = table[(table["effect"] == effect) & (table["group"] == group)]
+        group = row.get("group", "Residual" if residual else table["grouping_factor"].iloc[0])
+        found = table[(table["effect"] == effect) & (table["grouping_factor"] == group)]
         assert len(found) == 1
         rows.append(found.iloc[0].to_dict())
     return rows
@@ -193,12 +193,12 @@ def pupils_aicc():
 
 def pupils_school_10_effects():
     tables = {number: random_effects(pupils_fit(number)) for number in (1, 2, 3)}
-    school = {number: table[table["group"] == 10] for number, table in tables.items()}
-    nested = tables[3][tables[3]["group"].isin(["10:low", "10:mid", "10:high"])]
+    school = {number: table[table["cluster"] == 10] for number, table in tables.items()}
+    nested = tables[3][tables[3]["cluster"].isin(["10:low", "10:mid", "10:high"])]
     return {
         "model_1": rows_of(school[1], "effect"),
         "model_2": rows_of(school[2], "effect"),
-        "model_3": rows_of(school[3], "group_var") | rows_of(nested, "group"),
+        "model_3": rows_of(school[3], "grouping_factor") | rows_of(nested, "cluster"),
     }
 
 

@@ -9,7 +9,11 @@ from axe_playwright_python.sync_playwright import Axe
 
 from tests.browsing import PAGES, ROOT, SITE, Visit
 
-SCREENS = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
+# In this order one thing changes at a time.
+SCREENS = [("narrow", "light"), ("narrow", "dark"), ("wide", "dark"), ("wide", "light")]
+WIDTHS = {"wide": 1280, "narrow": 390}
+# Each width and each scheme once, the hardest together.
+READ_BY_AXE = [("wide", "light"), ("narrow", "dark")]
 CLIPPED = """() => [...document.querySelectorAll(".vega-chart svg, .explore svg.marks")]
     .flatMap((drawing) => {
         const frame = drawing.getBoundingClientRect();
@@ -24,33 +28,80 @@ CLIPPED = """() => [...document.querySelectorAll(".vega-chart svg, .explore svg.
     })"""
 
 
-@pytest.fixture(scope="module", params=[(name, *screen) for name in PAGES for screen in SCREENS])
-def visited(request, browser, address):
-    """One page on one screen, opened once for all tests of it."""
-    name, width, scheme = request.param
-    opened = Visit(browser, address, width=width, scheme=scheme)
-    opened.open(f"{address}/{name}.html")
+# A4 less the margins, in pixels of 1/96 inch.
+PAPER_WIDTH = 665
+CUT_ON_PAPER = """() => [...document.querySelectorAll("article :is(p, pre, table, svg, img, dt)")]
+    .filter((box) => box.checkVisibility() && box.getBoundingClientRect().width)
+    .filter((box) => !box.closest("svg svg"))
+    .filter((box) => box.getBoundingClientRect().right > innerWidth + 1
+        || (box.matches("pre") && box.scrollWidth > box.clientWidth + 1))
+    .map((box) => `${box.tagName}: ${box.textContent.slice(0, 60)}`)"""
+COLOURS = """() => [".vega-chart svg text", ".explore svg text", "article p"]
+    .map((where) => document.querySelector(where))
+    .map((box) => box && getComputedStyle(box)[box.matches("text") ? "fill" : "color"])"""
+
+
+def turn_to(page, width, scheme):
+    """Give a page another width and colour scheme, and wait until it has settled."""
+    page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(color_scheme=scheme)
+    page.wait_for_function(f"document.documentElement.dataset.theme === '{scheme}'")
+    # Charts are drawn anew; the theme makes what now scrolls reachable by keys.
+    page.wait_for_timeout(600)
+
+
+def seen_on(page, width, scheme, *, by_axe):
+    """What the tests want to know of a page on one screen."""
+    turn_to(page, width, scheme)
+    return {
+        "width": page.evaluate("document.documentElement.scrollWidth"),
+        "clipped": page.evaluate(CLIPPED),
+        "colours": page.evaluate(COLOURS),
+        "violations": violations_on(page) if by_axe else [],
+    }
+
+
+@pytest.fixture(scope="module", params=PAGES)
+def visited(request, browser):
+    """One page, opened from disk once for all tests of it, and what was seen on each screen."""
+    # From disk whatever a server would do for the page is missing, too.
+    opened = Visit(browser, SITE.as_uri(), width=WIDTHS["narrow"])
+    page = opened.open((SITE / f"{request.param}.html").as_uri())
+    opened.seen = {
+        (width, scheme): seen_on(page, WIDTHS[width], scheme, by_axe=(width, scheme) in READ_BY_AXE)
+        for width, scheme in SCREENS
+    }
     yield opened
     opened.context.close()
 
 
-def test_pages_open_without_trouble(visited):
+def test_pages_open_from_disk_without_trouble(visited):
     assert visited.troubles == []
 
 
-def test_pages_fit_the_screen(visited):
-    width = visited.page.viewport_size["width"]
-    assert visited.page.evaluate("document.documentElement.scrollWidth") <= width
-    assert visited.page.evaluate(CLIPPED) == []
+@pytest.mark.parametrize("screen", SCREENS, ids="-".join)
+def test_pages_fit_the_screen(visited, screen):
+    assert visited.seen[screen]["width"] <= WIDTHS[screen[0]]
+    assert visited.seen[screen]["clipped"] == []
 
 
-def test_nothing_of_the_markup_is_left_over(visited):
+def test_axe_finds_no_serious_violations(visited):
+    assert [visited.seen[screen]["violations"] for screen in READ_BY_AXE] == [[], []]
+
+
+@pytest.mark.parametrize("screen", SCREENS, ids="-".join)
+def test_charts_take_the_text_colour_of_the_page(visited, screen):
+    *charts, text = visited.seen[screen]["colours"]
+    assert {colour for colour in charts if colour} <= {text}
+
+
+def test_no_markup_is_left_over(visited):
     text = visited.page.inner_text("article")
     left = [mark for mark in ("```", ":::", "{glue", "{cite", "{term}", "{ref}") if mark in text]
     assert left == []
 
 
-def test_every_figure_says_what_it_shows(visited):
+def test_figures_have_descriptions(visited):
     labels = visited.page.eval_on_selector_all(
         "figure.vega-chart", "figures => figures.map(f => f.getAttribute('aria-label'))"
     )
@@ -59,37 +110,21 @@ def test_every_figure_says_what_it_shows(visited):
     assert visited.page.eval_on_selector_all(unnamed, "images => images.length") == 0
 
 
+def test_nothing_is_cut_off_on_paper(visited):
+    visited.page.set_viewport_size({"width": PAPER_WIDTH, "height": 900})
+    visited.page.emulate_media(media="print")
+    assert visited.page.evaluate(CUT_ON_PAPER) == []
+
+
 def violations_on(page):
     """List the serious violations that axe-core finds."""
+    # A page on disk may not read its own style sheets once more.
+    options = {"resultTypes": ["violations"], "preload": False}
     return [
         (found["id"], found["nodes"][0]["html"][:200])
-        for found in Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+        for found in Axe().run(page, options=options).response["violations"]
         if found["impact"] in ("serious", "critical")
     ]
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_nobody_is_shut_out(visit, address, name):
-    page = visit(width=1280, scheme="light").open(f"{address}/{name}.html")
-    assert violations_on(page) == []
-    page.set_viewport_size({"width": 390, "height": 900})
-    page.emulate_media(color_scheme="dark")
-    page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
-    # The theme makes what now scrolls reachable by keys once the size has settled.
-    page.wait_for_timeout(600)
-    assert violations_on(page) == []
-
-
-def open_from_disk(visited, file):
-    """Open a page without a server."""
-    visited.page.unroute("**/*")
-    visited.open(file.as_uri())
-    return visited
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_pages_open_from_disk(visit, name):
-    assert open_from_disk(visit(), SITE / f"{name}.html").troubles == []
 
 
 @pytest.fixture(scope="module")
@@ -106,11 +141,14 @@ def offline(tmp_path_factory):
     return folder
 
 
-def test_the_offline_copy_opens_from_disk(offline, visit):
-    file = offline / "borrowing-strength" / "chapters" / "shrinkage.html"
-    visited = open_from_disk(visit(), file)
-    assert visited.troubles == []
-    assert visited.page.locator(".explore").count() >= 2
+def test_the_offline_copy_opens_from_disk(offline, browser):
+    folder = offline / "borrowing-strength"
+    opened = Visit(browser, folder.as_uri(), width=390)
+    page = opened.open((folder / "chapters" / "shrinkage.html").as_uri())
+    assert opened.troubles == []
+    assert page.locator(".explore").count() >= 2
+    assert all(page.evaluate(COLOURS))
+    opened.context.close()
 
 
 def test_the_offline_notebooks_are_those_of_the_site(offline):
@@ -119,18 +157,6 @@ def test_the_offline_notebooks_are_those_of_the_site(offline):
         assert len(list(folder.rglob("*.ipynb"))) == 13
     for file in copied.rglob("*.*"):
         assert file.read_bytes() == (SITE / file.relative_to(copied)).read_bytes()
-
-
-@pytest.mark.parametrize("box", [".vega-chart", ".explore"])
-def test_charts_take_the_text_colour_of_the_page(visit, address, box):
-    for scheme in ("light", "dark"):
-        page = visit(scheme=scheme).open(f"{address}/chapters/shrinkage.html")
-        chart, text = page.evaluate(
-            f"""['{box} svg text', 'article p'].map(
-                (where) => getComputedStyle(document.querySelector(where))
-            ).map((style, at) => at ? style.color : style.fill)"""
-        )
-        assert chart == text
 
 
 # Charts lie side by side in a grid, with at most its gap to spare.

@@ -12,7 +12,7 @@ import altair as alt
 import pandas as pd
 
 from helpers.charts.categorical import interval_layers
-from helpers.charts.shrinkage import end_points, fixed_point, path_tooltip
+from helpers.charts.shrinkage import FIXED_EFFECT, end_points, fixed_point, path_tooltip
 from helpers.charts.slopes import all_paths, density_layers
 from helpers.charts.theme import (
     POOLING_COLOURS,
@@ -276,14 +276,14 @@ def _shrunken(clusters) -> alt.Chart:
 
 
 def _ring(clusters) -> alt.Chart:
-    return clusters.transform_filter("datum.group == cluster").mark_point(
+    return clusters.transform_filter("datum.number == cluster").mark_point(
         clip=True, size=260, stroke="currentColor", strokeWidth=2.5, opacity=1
     )
 
 
 def _ellipse() -> alt.Chart:
     # The 100 rows serve as points of the ellipse too; the last one meets the first.
-    angle = "(datum.group - 1) * 2 * PI / 99"
+    angle = "(datum.number - 1) * 2 * PI / 99"
     radius = "[0, 1.51, 2.448][ellipse]"
     return (
         alt.Chart()
@@ -310,8 +310,8 @@ def _ellipse() -> alt.Chart:
 def _fixed_effects() -> alt.Chart:
     row = (
         alt.Chart()
-        .transform_filter("datum.group == 1")
-        .transform_calculate(pooling="'complete pooling'")
+        .transform_filter("datum.number == 1")
+        .transform_calculate(pooling=f"'{FIXED_EFFECT}'")
     )
     return fixed_point(row, "fixed_Intercept", "fixed_x")
 
@@ -322,10 +322,10 @@ def _ringed_in_words() -> alt.Chart:
 
     return (
         alt.Chart()
-        .transform_filter("datum.group == cluster")
+        .transform_filter("datum.number == cluster")
         .transform_calculate(
             words=(
-                "['cluster ' + datum.group + ', observations: ' + datum.n, "
+                "['cluster ' + datum.number + ', observations: ' + datum.n, "
                 f"'own intercept, slope: ' + (datum.n < 2 ? 'none' : {pair('no')}), "
                 f"'shrunken: ' + {pair('partial')}]"
             )
@@ -338,7 +338,7 @@ def _ringed_in_words() -> alt.Chart:
 def _outside_in_words() -> alt.Chart:
     return (
         alt.Chart()
-        .transform_filter("datum.group == 1 && outside > 0")
+        .transform_filter("datum.number == 1 && outside > 0")
         .transform_calculate(words="'own estimates outside the frame: ' + outside")
         .mark_text(align="left", baseline="bottom")
         .encode(x=alt.value(8), y=alt.value("height"), text="words:N")
@@ -453,7 +453,7 @@ def _mean_panel(limits) -> alt.LayerChart:
     )
 
 
-def _cluster_axis(field="group") -> alt.X:
+def _cluster_axis(field="cluster") -> alt.X:
     return alt.X(
         f"{field}:Q",
         title="cluster",
@@ -490,7 +490,7 @@ def _weight_panel() -> alt.LayerChart:
             # The mixed model's point is the smallest: the others show around it.
             size=alt.condition("datum.pooling == 'partial pooling'", alt.value(35), alt.value(110)),
             tooltip=[
-                alt.Tooltip("group:Q", title="cluster"),
+                alt.Tooltip("cluster:Q"),
                 "n:Q",
                 alt.Tooltip("counted:N", title="by"),
                 *number_tooltips(height="weight"),
@@ -499,7 +499,7 @@ def _weight_panel() -> alt.LayerChart:
     )
     sizes = (
         alt.Chart()
-        .transform_calculate(words="(datum.group == 1 ? 'n = ' : '') + datum.n")
+        .transform_calculate(words="(datum.cluster == 1 ? 'n = ' : '') + datum.n")
         .mark_text(fontSize=11)
         .encode(_cluster_axis(), y=alt.value(10), text="words:N")
     )
@@ -522,10 +522,10 @@ def _mean_axis(field) -> alt.Y:
 def _group_lines() -> alt.Chart:
     # One line per group of four clusters: lines that meet show a seam. Dashes come last, so they
     # show on a line that they lie on.
-    first = alt.Chart().transform_filter("datum.group % 4 == 1")
+    first = alt.Chart().transform_filter("datum.cluster % 4 == 1")
     return (
         _one_row_per_pooling(first, "mean", list(reversed(COUNTED)))
-        .transform_calculate(from_="datum.group - 0.5", to="datum.group + 3.5")
+        .transform_calculate(from_="datum.cluster - 0.5", to="datum.cluster + 3.5")
         .mark_rule(strokeWidth=2.5)
         .encode(
             _cluster_axis("from_"),
@@ -552,7 +552,7 @@ def _cluster_points(field, pooling, **mark) -> alt.Chart:
             _mean_axis(field),
             _counted(pooling_color),
             tooltip=[
-                alt.Tooltip("group:Q", title="cluster"),
+                alt.Tooltip("cluster:Q"),
                 "n:Q",
                 *number_tooltips("observed", "shrunken"),
             ],

@@ -22,6 +22,9 @@ from helpers.charts.theme import (
     pooling_shape,
 )
 
+# What the diamond is among the poolings' points.
+FIXED_EFFECT = "fixed effect"
+
 
 def cluster_lines(
     data: pd.DataFrame, table: pd.DataFrame, clusters: Sequence, *, columns: int = 2
@@ -54,16 +57,16 @@ def cluster_lines(
     >>> data = create_data()
     >>> table = shrinkage(fit_mixed("y ~ x + (x | cluster)", data))
     >>> print(cluster_lines(data, table, [42, 67]).charts[0].description)
-    Data of cluster 42, 10 observations, with three lines; slopes: complete pooling 0.54, no
+    Data of cluster 42, 10 observations, with three lines; slopes: complete pooling 0.55, no
     pooling -0.70, partial pooling 0.28.
     """
-    unknown = sorted(set(clusters) - set(table["group"]))
+    unknown = sorted(set(clusters) - set(table["cluster"]))
     if unknown:
-        raise ValueError(f"no cluster {unknown} in the table; choose from its column 'group'.")
+        raise ValueError(f"no cluster {unknown} in the table; choose from its column 'cluster'.")
     ends = np.array([data["x"].min(), data["x"].max()])
     limits = alt.Scale(domain=[data["y"].min(), data["y"].max()], nice=True)
     panels = [
-        _line_panel(data[data["cluster"] == name], table[table["group"] == name], ends, limits)
+        _line_panel(data[data["cluster"] == name], table[table["cluster"] == name], ends, limits)
         for name in clusters
     ]
     return ChartGrid(*panels, columns=columns)
@@ -105,7 +108,7 @@ def shrinkage_paths(
     shrinkage 27% in the intercept, 69% in the slope; 5 paths start outside the frame.
     """
     wide = cluster_paths(table)
-    fixed = table.groupby("effect")["complete_pooling"].first()
+    fixed = table.groupby("effect")["fixed_effect"].first()
     paths = alt.Chart(wide).encode(
         alt.X("no_Intercept:Q", title="intercept", scale=exact_scale(*view["Intercept"])),
         alt.Y("no_x:Q", title="slope of x", scale=exact_scale(*view["x"])),
@@ -134,9 +137,9 @@ def shrinkage_paths(
 
 
 def cluster_paths(table: pd.DataFrame) -> pd.DataFrame:
-    """One row per cluster: group, n, no_<effect> and partial_<effect> for each effect."""
+    """One row per cluster: cluster, n, no_<effect> and partial_<effect> for each effect."""
     wide = table.pivot(
-        index=["group", "n"], columns="effect", values=["no_pooling", "partial_pooling"]
+        index=["cluster", "n"], columns="effect", values=["no_pooling", "partial_pooling"]
     )
     wide.columns = [f"{which.removesuffix('_pooling')}_{effect}" for which, effect in wide.columns]
     return wide.reset_index()
@@ -158,14 +161,14 @@ def count_outside(table: pd.DataFrame, view: Mapping[str, tuple[float, float]]) 
 
     Examples
     --------
-    >>> table = pd.DataFrame({"group": [1, 2], "effect": "x", "no_pooling": [0.0, 9.0]})
+    >>> table = pd.DataFrame({"cluster": [1, 2], "effect": "x", "no_pooling": [0.0, 9.0]})
     >>> count_outside(table, {"x": (-1, 1)})
     1
     """
     low = table["effect"].map({effect: limits[0] for effect, limits in view.items()})
     high = table["effect"].map({effect: limits[1] for effect, limits in view.items()})
     outside = (table["no_pooling"] < low) | (table["no_pooling"] > high)
-    return int(table.loc[outside, "group"].nunique())
+    return int(table.loc[outside, "cluster"].nunique())
 
 
 def moved_against(table: pd.DataFrame, horizontal: str, vertical: str, *, title: str) -> alt.Chart:
@@ -207,7 +210,7 @@ def moved_against(table: pd.DataFrame, horizontal: str, vertical: str, *, title:
         .encode(
             alt.X(f"{horizontal}:Q", title=names[horizontal]).scale(zero=False),
             alt.Y(f"{vertical}:Q", title=names[vertical]),
-            tooltip=["group", "n", *number_tooltips(vertical)],
+            tooltip=["cluster", "n", *number_tooltips(vertical)],
         )
         .properties(
             width="container",
@@ -250,7 +253,7 @@ def estimator_errors(errors: pd.DataFrame) -> ChartGrid:
 def path_tooltip(*own: alt.Tooltip) -> list[alt.Tooltip]:
     """Show a cluster's number and size, its own estimates, and the shrunken ones."""
     return [
-        alt.Tooltip("group:N", title="cluster"),
+        alt.Tooltip("cluster:N"),
         alt.Tooltip("n:N", title="observations"),
         *own,
         *number_tooltips(
@@ -261,11 +264,14 @@ def path_tooltip(*own: alt.Tooltip) -> list[alt.Tooltip]:
 
 def fixed_point(row: alt.Chart, across: str, up: str) -> alt.Chart:
     """Draw the fixed effects as the only diamond among points, with the legend of all points."""
-    shapes = alt.Scale(domain=list(POOLING_COLOURS), range=["diamond", "circle", "circle"])
+    _, *poolings = POOLING_COLOURS
+    kinds = [FIXED_EFFECT, *poolings]
+    shapes = alt.Scale(domain=kinds, range=["diamond", "circle", "circle"])
+    colors = alt.Scale(domain=kinds, range=list(POOLING_COLOURS.values()))
     return row.mark_point(filled=True, size=170, opacity=1).encode(
         x=f"{across}:Q",
         y=f"{up}:Q",
-        color=pooling_color(),
+        color=pooling_color().scale(colors),
         shape=pooling_shape().scale(shapes),
     )
 
@@ -287,7 +293,7 @@ def end_points(paths: alt.Chart, pooling: str, *, filled: bool) -> alt.Chart:
 def _paths_description(table, fixed, view, title) -> str:
     mean = table.groupby("effect")["shrinkage_factor"].mean()
     return (
-        f"Scatter plot, {title}: {table['group'].nunique()} clusters as paths from their own "
+        f"Scatter plot, {title}: {table['cluster'].nunique()} clusters as paths from their own "
         f"least-squares intercept and slope to the mixed model's, which lie closer to the fixed "
         f"effects ({fixed['Intercept']:.2f}, {fixed['x']:.2f}). Mean shrinkage "
         f"{mean['Intercept']:.0%} in the intercept, {mean['x']:.0%} in the slope; "
@@ -300,7 +306,7 @@ def _common_point(fixed) -> alt.Chart:
         {
             "intercept": [fixed["Intercept"]],
             "slope": [fixed["x"]],
-            "pooling": ["complete pooling"],
+            "pooling": [FIXED_EFFECT],
         }
     )
     tooltips = number_tooltips("intercept", "slope", digits=2)
@@ -320,7 +326,7 @@ def _pooled_line_ends(coefficients, ends) -> pd.DataFrame:
 
 
 def _line_panel(rows, estimates, ends, limits) -> alt.LayerChart:
-    name = estimates["group"].iloc[0]
+    name = estimates["cluster"].iloc[0]
     coefficients = estimates.set_index("effect")[list(POOLING_COLUMNS)].T
     points = (
         alt.Chart(rows)

@@ -277,12 +277,12 @@ def _path_panel(everybody, path, word, n_students) -> alt.LayerChart:
 
 def _density_panel(curves, part, *, title, limits=None) -> alt.LayerChart:
     name = _effect_name(part["effect"].iloc[0])
-    fixed = part["complete_pooling"].iloc[0]
+    complete = part["complete_pooling"].iloc[0]
     scale = alt.Scale(domain=list(limits)) if limits else alt.Scale()
     span = alt.Scale(domain=[curves["value"].min(), curves["value"].max()], nice=False)
     across = alt.X("value:Q", title=name, scale=span)
     rule = (
-        alt.Chart(pd.DataFrame({"value": [fixed], "pooling": ["complete pooling"]}))
+        alt.Chart(pd.DataFrame({"value": [complete], "pooling": ["complete pooling"]}))
         .mark_rule(strokeWidth=2)
         .encode(
             x="value:Q",
@@ -297,9 +297,9 @@ def _density_panel(curves, part, *, title, limits=None) -> alt.LayerChart:
         height=170,
         title=title,
         description=(
-            f"Density curves, {spoken}: {len(part)} clusters' estimates of the {name} around the "
-            f"fixed effect {fixed:.2f}; standard deviation {sd['no_pooling']:.3f} without pooling, "
-            f"{sd['partial_pooling']:.3f} with partial pooling."
+            f"Density curves, {spoken}: {len(part)} clusters' estimates of the {name} around "
+            f"complete pooling's {complete:.2f}; standard deviation {sd['no_pooling']:.3f} "
+            f"without pooling, {sd['partial_pooling']:.3f} with partial pooling."
         ),
     )
 
@@ -351,15 +351,15 @@ def _effect_name(effect) -> str:
 
 
 def _lines(table, column, predictor, ends) -> pd.DataFrame:
-    """One row per line: group, x, x2, start, end, slope, falls; the falling ones drawn last."""
-    wide = table.pivot(index="group", columns="effect", values=column).dropna()
+    """One row per line: cluster, x, x2, start, end, slope, falls; the falling ones drawn last."""
+    wide = table.pivot(index="cluster", columns="effect", values=column).dropna()
     wide = wide.drop_duplicates() if column == "complete_pooling" else wide
     start, end = (wide["Intercept"] + wide[predictor] * at for at in ends)
     # A level line's slope is 0 up to rounding errors of either sign.
     slope = wide[predictor].round(8).to_numpy()
     return pd.DataFrame(
         {
-            "group": wide.index,
+            "cluster": wide.index,
             "x": ends[0],
             "x2": ends[1],
             "start": start.to_numpy(),
@@ -383,7 +383,7 @@ def _line_panel(lines, pooling, predictor, scale) -> alt.Chart:
             y2="end:Q",
             opacity=alt.condition(strong, alt.value(1), alt.value(0.25)),
             strokeWidth=alt.condition(strong, alt.value(2.5), alt.value(1)),
-            tooltip=["group:N", *number_tooltips("slope")],
+            tooltip=["cluster:N", *number_tooltips("slope")],
         )
         .properties(
             width="container",

@@ -14,22 +14,12 @@ import sys
 
 import altair as alt
 
-POOLING_COLOURS = {
-    "complete pooling": "#d55e00",
-    "no pooling": "#0072b2",
-    "partial pooling": "#009e73",
-}
-POOLING_DASHES = {"complete pooling": [6, 4], "no pooling": [2, 2], "partial pooling": [1, 0]}
-POOLING_SHAPES = {
-    "complete pooling": "diamond",
-    "no pooling": "triangle-up",
-    "partial pooling": "circle",
-}
-POOLING_COLUMNS = {
-    "complete_pooling": "complete pooling",
-    "no_pooling": "no pooling",
-    "partial_pooling": "partial pooling",
-}
+from helpers.tables import POOLINGS
+
+POOLING_COLOURS = {pooling.name: pooling.color for pooling in POOLINGS}
+POOLING_DASHES = {pooling.name: pooling.dash for pooling in POOLINGS}
+POOLING_SHAPES = {pooling.name: pooling.shape for pooling in POOLINGS}
+POOLING_COLUMNS = {pooling.column: pooling.name for pooling in POOLINGS}
 QUIET = "#8a8a8a"
 #: Legends of lines: strokes, not points.
 # Long enough for two of the longest dashes.

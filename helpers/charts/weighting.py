@@ -66,9 +66,9 @@ def group_means(
     _require_known("level", means["level"], data["treatment"])
     centers = _cluster_centers(data)
     if clusters is not None:
-        _require_known("cluster", centers["cluster"], clusters["group"])
-        pooled = clusters.set_index("group")["partially_pooled"]
-        centers["partially_pooled"] = centers["cluster"].map(pooled)
+        _require_known("cluster", centers["cluster"], clusters["cluster"])
+        pooled = clusters.set_index("cluster")["partial_pooling"]
+        centers["partial_pooling"] = centers["cluster"].map(pooled)
     layers = [
         _observations(data, centers),
         _group_names(centers),
@@ -77,7 +77,7 @@ def group_means(
     ]
     if clusters is not None:
         layers.append(
-            _center_points(centers, "partially_pooled", "partial pooling", filled=True, size=45)
+            _center_points(centers, "partial_pooling", "partial pooling", filled=True, size=45)
         )
     return alt.layer(*layers).properties(
         width="container",
@@ -132,13 +132,13 @@ def weight_curves(weights: pd.DataFrame, means: pd.DataFrame, fitted: float) -> 
 
 
 def distance_lines(table: pd.DataFrame, *, title: str) -> alt.LayerChart:
-    """Shrinkage of cluster means against their distance from the group's mean.
+    """How far cluster means moved against their distance from the group's mean.
 
     Parameters
     ----------
     table : DataFrame
-        One row per cluster: group, n, distance (group mean minus observed mean), shrinkage
-        (partially pooled minus observed mean), share (shrinkage over distance, 1 - lambda).
+        One row per cluster: cluster, n, distance (group mean minus observed mean), moved
+        (partially pooled minus observed mean), share (moved over distance, 1 - lambda).
     title : str
         Title of the panel.
 
@@ -155,10 +155,10 @@ def distance_lines(table: pd.DataFrame, *, title: str) -> alt.LayerChart:
     Examples
     --------
     >>> table = pd.DataFrame(
-    ...     {"group": [1, 2], "n": [2, 10], "distance": [2.0, 1], "shrinkage": [0.5, 0.1]}
+    ...     {"cluster": [1, 2], "n": [2, 10], "distance": [2.0, 1], "moved": [0.5, 0.1]}
     ... ).assign(share=[0.25, 0.1])
     >>> print(distance_lines(table, title="Two clusters").description)
-    Scatter plot, Two clusters: shrinkage of 2 cluster means against their distance from the
+    Scatter plot, Two clusters: distance moved by 2 cluster means against their distance from the
     group's mean. Each cluster size has its own line through zero; slope 0.2500 for 2
     observations, slope 0.1000 for 10 observations.
     """
@@ -167,14 +167,14 @@ def distance_lines(table: pd.DataFrame, *, title: str) -> alt.LayerChart:
     ends = _line_ends(table)
     layers = [_lines_by_size(ends), _moved_points(table), _size_labels(ends)]
     across = alt.X("distance:Q", title="distance to the group's mean")
-    up = alt.Y("shrinkage:Q", title="shrinkage")
+    up = alt.Y("moved:Q", title="distance moved")
     shares = table.groupby("n")["share"].first()
     return alt.layer(*(layer.encode(across, up) for layer in layers)).properties(
         width="container",
         height=260,
         title=title,
         description=(
-            f"Scatter plot, {title}: shrinkage of {len(table)} cluster means against their "
+            f"Scatter plot, {title}: distance moved by {len(table)} cluster means against their "
             "distance from the group's mean. Each cluster size has its own line through zero; "
             + ", ".join(f"slope {share:.4f} for {n} observations" for n, share in shares.items())
             + "."
@@ -272,7 +272,7 @@ def _center_points(centers, column, pooling, *, filled, size) -> alt.Chart:
             tooltip=[
                 "cluster",
                 "n",
-                *number_tooltips(*centers.columns.intersection(["observed", "partially_pooled"])),
+                *number_tooltips(*centers.columns.intersection(["observed", "partial_pooling"])),
             ],
         )
     )
@@ -286,12 +286,12 @@ def _group_means_description(title, centers, means) -> str:
         for level, part in means.groupby("level", observed=True)
     ]
     pooled = ""
-    if "partially_pooled" in centers:
-        moves = (centers["partially_pooled"] - centers["observed"]).abs()
+    if "partial_pooling" in centers:
+        moves = (centers["partial_pooling"] - centers["observed"]).abs()
         most = centers.loc[moves.idxmax()]
         pooled = (
             f" Partial pooling moves the mean of cluster {most['cluster']} furthest, by "
-            f"{moves.max():.2f}, from {most['observed']:.2f} to {most['partially_pooled']:.2f}."
+            f"{moves.max():.2f}, from {most['observed']:.2f} to {most['partial_pooling']:.2f}."
         )
     return (
         f"Strip plot, {title}: observations of {len(centers)} clusters with {sizes} observations, "
@@ -353,7 +353,7 @@ def _line_ends(table) -> pd.DataFrame:
     spans = table.groupby("n")["distance"].agg(["min", "max"]).assign(zero=0.0)
     ends = pd.concat([spans.min(axis=1), spans.max(axis=1)]).rename("distance").reset_index()
     share = ends["n"].map(table.groupby("n")["share"].first())
-    return ends.assign(shrinkage=share * ends["distance"])
+    return ends.assign(moved=share * ends["distance"])
 
 
 def _lines_by_size(ends) -> alt.Chart:
@@ -361,11 +361,11 @@ def _lines_by_size(ends) -> alt.Chart:
 
 
 def _moved_points(table) -> alt.Chart:
-    cluster = alt.Tooltip("group", title="cluster")
+    cluster = alt.Tooltip("cluster")
     return (
         alt.Chart(table)
         .mark_circle(color=POOLING_COLOURS["partial pooling"], size=70, opacity=0.9)
-        .encode(tooltip=[cluster, "n", *number_tooltips("distance", "shrinkage")])
+        .encode(tooltip=[cluster, "n", *number_tooltips("distance", "moved")])
     )
 
 

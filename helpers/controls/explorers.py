@@ -83,7 +83,7 @@ def shrinkage_sample(
     Returns
     -------
     DataFrame
-        One row per cluster: group, n, no_Intercept, no_x, partial_Intercept, partial_x, and, the
+        One row per cluster: number, n, no_Intercept, no_x, partial_Intercept, partial_x, and, the
         same in all rows, whether sizes are unequal, how many lines of clusters lie outside
         :data:`SHRINKAGE_VIEW`, the estimates of the whole fit, and whether it is singular. A
         cluster without a line of its own (fewer than two rows) stands where the mixed model puts
@@ -91,9 +91,9 @@ def shrinkage_sample(
 
     Examples
     --------
-    >>> shrinkage_sample()[["group", "n", "no_x", "partial_x", "sd_x"]].round(2).head(1)
-       group   n  no_x  partial_x  sd_x
-    0      1  10  0.08       0.33  0.24
+    >>> shrinkage_sample()[["number", "n", "no_x", "partial_x", "sd_x"]].round(2).head(1)
+       number   n  no_x  partial_x  sd_x
+    0       1  10  0.08       0.33  0.24
     """
     unequal = cluster_sizes == "unequal"
     data = create_data(
@@ -128,7 +128,7 @@ def _clusters(data, fits) -> pd.DataFrame:
     everybody = np.arange(1, _N_CLUSTERS + 1)
     # No rows at all: a new cluster, for which the best guess is the fixed effect.
     partial = partial.reindex(everybody).fillna(fixed)
-    table = pd.DataFrame({"group": everybody, "n": own["n"].reindex(everybody, fill_value=0)})
+    table = pd.DataFrame({"number": everybody, "n": own["n"].reindex(everybody, fill_value=0)})
     for effect in EFFECTS:
         table[f"no_{effect}"] = own[effect].reindex(everybody).fillna(partial[effect])
         table[f"partial_{effect}"] = partial[effect]
@@ -186,7 +186,7 @@ def own_lines(
     """
     observations = {label: rows for label, rows in data.groupby(cluster)}
     ends = np.array([data[predictor].min(), data[predictor].max()])
-    estimates = table.set_index(["group", "effect"])
+    estimates = table.set_index(["cluster", "effect"])
 
     def lines_of(**chosen) -> pd.DataFrame:
         label = chosen[cluster]
@@ -388,8 +388,8 @@ def _cell_means(fit, data) -> pd.DataFrame:
 def _labelled_effects(fit, levels) -> pd.DataFrame:
     """Random effects by school, in order of the levels: kind, label, value, lower, upper."""
     table = random_effects(fit)
-    group = table["group"].astype(str)
-    nested = table["group_var"].str.contains(":")
+    group = table["cluster"].astype(str)
+    nested = table["grouping_factor"].str.contains(":")
     # Where cells have effects too, the intercept is the school's share of them.
     label = table["effect"].replace("Intercept", "school" if nested.any() else "Intercept")
     table["label"] = label.where(~nested, "cell " + group.str.split(":").str[-1])
@@ -421,14 +421,14 @@ def weights_at(table: pd.DataFrame) -> Callable[..., pd.DataFrame]:
     Parameters
     ----------
     table : DataFrame
-        Made by ``cluster_means``: group, treatment, n, observed. The clusters with fewest
+        Made by ``cluster_means``: cluster, treatment, n, observed. The clusters with fewest
         observations are the small ones, the last cluster is the huge one.
 
     Returns
     -------
     callable
         ``f(intraclass_correlation, small_clusters, huge_cluster)`` gives one row per cluster:
-        group, treatment, n, observed, shrunken, three weights and the three means of its group
+        cluster, treatment, n, observed, shrunken, three weights and the three means of its group
         (``_complete``: by observations, ``_no``: by clusters, ``_partial``: the mixed model's), and
         the sentences read_out and read_out_means.
 
@@ -447,7 +447,7 @@ def weights_at(table: pd.DataFrame) -> Callable[..., pd.DataFrame]:
     >>> weights_at(table)(0, 2, 10)["weight_partial"].round(3).tolist()[:2]
     [0.062, 0.312]
     """
-    clusters = table[["group", "treatment", "observed"]].assign(
+    clusters = table[["cluster", "treatment", "observed"]].assign(
         treatment=table["treatment"].astype(str)
     )
     given, is_small = table["n"].to_numpy(), table["n"] == table["n"].min()

@@ -7,7 +7,9 @@ import pandas as pd
 
 from helpers.data.r_random import check_integer
 from helpers.data.simulate import create_data, true_coefficients
-from helpers.models.fits import fit_many, least_squares_by_cluster
+from helpers.models.design import DataError, check_columns
+from helpers.models.fits import MixedFit, fit_many, least_squares_by_cluster
+from helpers.tables import POOLINGS, shrinkage
 
 COEFFICIENTS = ["Intercept", "x"]
 # Data sets drawn together: a block of 10,000 rows then takes 20 MB.
@@ -62,6 +64,57 @@ def pooling_study(*, n_datasets=1000, **arguments) -> pd.DataFrame:
     return _summarize_errors(np.concatenate(parts, axis=1))
 
 
+def estimation_errors(fit: MixedFit, truth: pd.DataFrame) -> pd.DataFrame:
+    """Error of complete, no and partial pooling against simulated true coefficients.
+
+    Parameters
+    ----------
+    fit : MixedFit
+        A fit to simulated data.
+    truth : DataFrame
+        One row per cluster: the grouping column and each coefficient's true value.
+
+    Returns
+    -------
+    DataFrame
+        One row per ``effect`` and ``pooling``: ``rmse``, the root mean squared error over the
+        clusters that have all three estimates, and ``bias_to_center``, how far estimates lie from
+        the truth toward the mean of the true values, on average; in units of the coefficient.
+
+    Raises
+    ------
+    TypeError
+        If `fit` is not a mixed fit.
+    DataError
+        If `truth` lacks a coefficient or a cluster.
+
+    Examples
+    --------
+    >>> from helpers.models.fits import fit_mixed
+    >>> fit = fit_mixed("y ~ x + (x | cluster)", create_data())
+    >>> errors = estimation_errors(fit, true_coefficients())
+    >>> errors.loc[errors.groupby("effect")["rmse"].idxmin(), "pooling"].tolist()
+    ['partial pooling', 'partial pooling']
+    """
+    table = shrinkage(fit).dropna(subset="no_pooling")
+    check_columns(truth, [fit.terms.group, *table["effect"].unique()])
+    true = truth.set_index(fit.terms.group).stack().rename("true")
+    table = table.join(true, on=["cluster", "effect"])
+    if table["true"].isna().any():
+        raise DataError(
+            "truth lacks a cluster of the fit. Simulate both with one set of arguments."
+        )
+    toward = np.sign(table.groupby("effect")["true"].transform("mean") - table["true"])
+    parts = {}
+    for pooling in POOLINGS:
+        error = table[pooling.column] - table["true"]
+        squared = (error**2).groupby(table["effect"]).mean()
+        bias = (toward * error).groupby(table["effect"]).mean()
+        parts[pooling.name] = pd.DataFrame({"rmse": np.sqrt(squared), "bias_to_center": bias})
+    errors = pd.concat(parts, names=["pooling"]).reset_index().sort_values("effect", kind="stable")
+    return errors[["effect", "pooling", "rmse", "bias_to_center"]].reset_index(drop=True)
+
+
 def _three_estimates(design, matrix, clusters, responses):
     """Coefficients of each cluster, shape (3 estimators, n_datasets, n_clusters, 2)."""
     complete = np.linalg.lstsq(matrix, responses, rcond=None)[0].T
@@ -81,7 +134,7 @@ def _summarize_errors(errors):
     rmse = np.sqrt(squares.mean(axis=1))
     # Delta method: the error of a mean square, over twice its root.
     rmse_error = squares.std(axis=1, ddof=1) / np.sqrt(n_datasets) / (2 * rmse)
-    poolings = ["complete pooling", "no pooling", "partial pooling"]
+    poolings = [pooling.name for pooling in POOLINGS]
     return pd.DataFrame(
         {
             "effect": np.tile(COEFFICIENTS, 3),

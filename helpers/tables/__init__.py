@@ -4,7 +4,10 @@ Columns follow the sources' tables (R packages mixedup, emmeans and MuMIn): one 
 variance, random effect, cluster, level or model.
 """
 
+from helpers.tables.base import POOLINGS
 from helpers.tables.comparison import compare_models, summarize_fits, summarize_model
+from helpers.tables.contrasts import marginal_slopes, pairwise_contrasts
+from helpers.tables.data_checks import check_data
 from helpers.tables.densities import ESTIMATES, density_grid, estimate_densities
 from helpers.tables.effects import (
     coefficients,
@@ -18,25 +21,38 @@ from helpers.tables.effects import (
 )
 from helpers.tables.intervals import intervals
 from helpers.tables.means import cluster_means, cluster_weights, marginal_means
-from helpers.tables.pooling import estimation_errors, shrinkage
+from helpers.tables.pooling import shrinkage
+from helpers.tables.report import report
+from helpers.tables.variance_shares import (
+    compare_with_pooled,
+    intraclass_correlation,
+    r_squared,
+)
 
 __all__ = [
     "ESTIMATES",
+    "POOLINGS",
+    "check_data",
     "cluster_means",
     "cluster_weights",
     "coefficients",
     "compare_models",
+    "compare_with_pooled",
     "compound_symmetry",
     "density_grid",
     "estimate_densities",
-    "estimation_errors",
     "fixed_effects",
     "intervals",
+    "intraclass_correlation",
     "marginal_means",
+    "marginal_slopes",
+    "pairwise_contrasts",
+    "r_squared",
     "random_covariance",
     "random_effect_correlations",
     "random_effects",
     "reparameterize",
+    "report",
     "shrinkage",
     "summarize_fits",
     "summarize_model",

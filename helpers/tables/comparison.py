@@ -13,7 +13,7 @@ from helpers.models.design import DataError
 from helpers.models.fits import (
     MixedFit,
 )
-from helpers.tables.base import require_fit, require_fits
+from helpers.tables.base import free_names, require_fit, require_fits
 from helpers.tables.effects import (
     fixed_effects,
     random_covariance,
@@ -35,8 +35,10 @@ def summarize_fits(fits: Mapping[str, MixedFit]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Indexed by name: fixed effects (``fixed x``), sds (``sd x``, ``sd Residual``), correlations
-        (``cor Intercept, x``) and the mean shrinkage factor of each effect (``shrinkage x``).
+        Indexed by name: fixed effects (``fixed x``), sds of the random effects and of the
+        residual (``sd x``, ``sd Residual``), correlations (``cor Intercept, x``) and the mean
+        shrinkage factor of each effect (``shrinkage x``). The sd of an effect that is itself
+        called Residual stands under ``sd Residual_``.
 
     Raises
     ------
@@ -146,7 +148,10 @@ def compare_models(fits: Mapping[str, MixedFit]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        model, K (number of parameters), AICc, delta_AICc, n_random_effects; best first.
+        One row per fit, best first: ``model``, its name; ``K``, the number of estimated
+        parameters: fixed effects, variances, covariances and the residual variance; ``AICc``;
+        ``delta_AICc``, how far it is above the best; ``n_random_effects``, how many conditional
+        modes the fit predicts, which no criterion here counts.
 
     Raises
     ------
@@ -159,6 +164,10 @@ def compare_models(fits: Mapping[str, MixedFit]) -> pd.DataFrame:
     Notes
     -----
     ``AICc = criterion + 2 K + 2 K (K + 1) / (n - K - 1)`` (Hurvich & Tsai 1989).
+
+    This is the marginal AIC, of predictions for new clusters: random effects are integrated out
+    and only their variances and covariances count. The conditional AIC, of predictions for the
+    clusters at hand, charges them too, by the trace of the hat matrix (Vaida & Blanchard 2005).
 
     Examples
     --------
@@ -191,9 +200,10 @@ def _estimates(fit) -> dict[str, float]:
     correlations = random_effect_correlations(fit)
     pairs = combinations(correlations.columns, 2)
     sds = np.sqrt(np.diag(random_covariance(fit)))
+    own_names = free_names(correlations.columns, ["Residual"])
     return {
         **{f"fixed {term}": value for term, value in fit.fixed.items()},
-        **{f"sd {effect}": sd for effect, sd in zip(correlations.columns, sds, strict=True)},
+        **{f"sd {effect}": sd for effect, sd in zip(own_names, sds, strict=True)},
         "sd Residual": fit.sigma,
         **{f"cor {one}, {other}": correlations.loc[one, other] for one, other in pairs},
         **{f"shrinkage {effect}": factor for effect, factor in factors.items()},

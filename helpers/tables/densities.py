@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-ESTIMATES = {"no_pooling": "no pooling", "partial_pooling": "partial pooling"}
+from helpers.tables.base import POOLINGS
+
+ESTIMATES = {pooling.column: pooling.name for pooling in POOLINGS[1:]}
 
 
 def density_grid(table: pd.DataFrame, n_points: int) -> np.ndarray:

@@ -14,8 +14,15 @@ from helpers.models.fits import (
     FittedModel,
     MixedFit,
 )
-from helpers.models.inference import kenward_roger
-from helpers.tables.base import interval, nested_variance, require_fit, sorted_levels
+from helpers.tables.base import (
+    free_names,
+    interval,
+    nested_variance,
+    refuse_double_names,
+    require_fit,
+    small_sample,
+    sorted_levels,
+)
 
 
 def fixed_effects(fit: FittedModel, *, df: str = "normal") -> pd.DataFrame:
@@ -31,8 +38,11 @@ def fixed_effects(fit: FittedModel, *, df: str = "normal") -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        term, value, se, t, p_value, lower_2.5, upper_97.5, in the units of the response; with
-        "kenward-roger" also df, after se. Pooled fits always use Student's t.
+        One row per term: ``term``; ``value``, the estimate; ``se``, its standard error; with
+        "kenward-roger" also ``df``, degrees of freedom; ``t``, their ratio; ``p_value``,
+        two-sided; ``lower_2.5`` and ``upper_97.5``, limits of the 95 % interval. Value, se and
+        limits are in units of the response per unit of the predictor. Pooled fits always use
+        Student's t.
 
     Raises
     ------
@@ -59,7 +69,8 @@ def fixed_effects(fit: FittedModel, *, df: str = "normal") -> pd.DataFrame:
     value = fit.fixed.to_numpy()
     se, freedom, shown = np.sqrt(np.diag(fit.fixed_covariance)), fit.degrees_of_freedom, {}
     if df == "kenward-roger" and isinstance(fit, MixedFit):
-        se, freedom = _small_sample(fit)
+        covariance, freedom = small_sample(fit, np.eye(len(value)))
+        se = np.sqrt(np.diag(covariance))
         shown = {"df": freedom}
     statistic = value / se
     return pd.DataFrame(
@@ -75,21 +86,6 @@ def fixed_effects(fit: FittedModel, *, df: str = "normal") -> pd.DataFrame:
     )
 
 
-def _small_sample(fit) -> tuple[np.ndarray, np.ndarray]:
-    """Kenward & Roger's standard errors and degrees of freedom of the fixed effects."""
-    if not fit.reml:
-        raise DataError(
-            "Kenward & Roger's correction is of REML estimates. Refit with reml=True, or ask for "
-            "df='normal'."
-        )
-    random = fit.random_design
-    small = kenward_roger(
-        fit.solution, fit.fixed_design.matrix, random.matrix, random.clusters, random.blocks
-    )
-    freedom = [small.degrees_of_freedom(row) for row in np.eye(len(fit.fixed))]
-    return np.sqrt(np.diag(small.fixed_covariance)), np.array(freedom)
-
-
 def variance_components(fit: MixedFit) -> pd.DataFrame:
     """Variances of the random effects and of the residual.
 
@@ -100,8 +96,11 @@ def variance_components(fit: MixedFit) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        group, effect, variance, sd, var_prop: a nested term first, the residual last, as lme4
-        prints them. ``var_prop`` is the share of the sum of all rows.
+        One row per variance, a nested term first, the residual last, as lme4 prints them:
+        ``grouping_factor``, the column of the clusters, ``g:h`` of a nested term, or
+        ``Residual``; ``effect``, which of the cluster's effects, empty for the residual;
+        ``variance`` and its root ``sd``; ``var_prop``, the row's share of the sum of all rows,
+        which is a share of the response's variance only where no slope varies.
 
     Raises
     ------
@@ -114,10 +113,10 @@ def variance_components(fit: MixedFit) -> pd.DataFrame:
     >>> from helpers.data.simulate import create_data
     >>> table = variance_components(fit_mixed("y ~ x + (x | cluster)", create_data()))
     >>> print(table.round(3).to_string(index=False))
-       group    effect  variance    sd  var_prop
-     cluster Intercept     0.291 0.540     0.217
-     cluster         x     0.060 0.245     0.045
-    Residual               0.992 0.996     0.739
+    grouping_factor    effect  variance    sd  var_prop
+            cluster Intercept     0.291 0.540     0.217
+            cluster         x     0.060 0.245     0.045
+           Residual               0.992 0.996     0.739
     """
     require_fit(fit, MixedFit)
     rows = [
@@ -129,7 +128,7 @@ def variance_components(fit: MixedFit) -> pd.DataFrame:
     if fit.terms.nested:
         rows.insert(0, (fit.terms.nested.grouping, "Intercept", nested_variance(fit)))
     rows.append(("Residual", "", fit.sigma**2))
-    table = pd.DataFrame(rows, columns=["group", "effect", "variance"])
+    table = pd.DataFrame(rows, columns=["grouping_factor", "effect", "variance"])
     return table.assign(
         sd=np.sqrt(table["variance"]), var_prop=table["variance"] / table["variance"].sum()
     )
@@ -199,8 +198,13 @@ def random_effects(fit: MixedFit) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        group_var, effect, group, value, se, lower_2.5, upper_97.5: one row per random effect.
-        ``se`` is the conditional sd given the data and the estimates (lme4's ``condVar``).
+        One row per random effect: ``grouping_factor``, the column of the clusters, ``g:h`` of
+        a nested term; ``effect``; ``cluster``, the cluster's label, ``cluster:level`` of a
+        nested term; ``value``, the conditional mode; ``se``, the conditional sd given the data
+        and the estimates (lme4's ``condVar``), zero along a direction without variance;
+        ``lower_2.5`` and ``upper_97.5``, ``value`` plus or minus 1.96 ``se``. Neither knows
+        that the fixed effects and variances are estimates themselves, so with few clusters
+        these intervals are too short.
 
     Raises
     ------
@@ -237,14 +241,17 @@ def coefficients(fit: MixedFit) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per cluster: the grouping column, then one column per term. A random effect with
-        no fixed effect of its name has a column of its own, as in lme4's ``coef``. Nested
-        random effects are left to :func:`random_effects`.
+        One row per cluster: its label in the grouping column, then one column per term. A
+        random effect with no fixed effect of its name has a column of its own, as in lme4's
+        ``coef``. A term that is called like the grouping column gets an underscore behind it.
+        Nested random effects are left to :func:`random_effects`.
 
     Raises
     ------
     TypeError
         If `fit` is not a mixed fit.
+    DataError
+        If two fixed effects have the name of one random effect.
 
     Examples
     --------
@@ -256,13 +263,18 @@ def coefficients(fit: MixedFit) -> pd.DataFrame:
     1        2       0.60  0.45
     """
     require_fit(fit, MixedFit)
-    names = fit.random_design.names
-    table = pd.DataFrame(fit.solution.effects[:, : len(names)], columns=names)
-    table = table.add(fit.fixed, axis=1, fill_value=0)
-    extra = [name for name in names if name not in fit.fixed.index]
-    table = table[[*fit.fixed.index, *extra]]
-    table.insert(0, fit.terms.group, fit.random_design.labels)
-    return table
+    refuse_double_names(fit)
+    names, terms = fit.random_design.names, list(fit.fixed.index)
+    modes = fit.solution.effects[:, : len(names)]
+    columns = [
+        fit.fixed.iloc[place] + (modes[:, names.index(term)] if term in names else 0.0)
+        for place, term in enumerate(terms)
+    ]
+    extra = [name for name in names if name not in terms]
+    columns += [modes[:, names.index(name)] for name in extra]
+    free = free_names([*terms, *extra], [fit.terms.group])
+    table = pd.DataFrame({fit.terms.group: fit.random_design.labels})
+    return table.assign(**dict(zip(free, columns, strict=True)))
 
 
 def reparameterize(fit: MixedFit, transformation: pd.DataFrame) -> pd.DataFrame:
@@ -354,9 +366,9 @@ def compound_symmetry(fit: MixedFit) -> pd.DataFrame:
 def _effect_rows(fit, position, effect, se) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "group_var": fit.terms.group,
+            "grouping_factor": fit.terms.group,
             "effect": effect,
-            "group": fit.random_design.labels,
+            "cluster": fit.random_design.labels,
             "value": fit.solution.effects[:, position],
             "se": se[:, position],
         }
@@ -369,9 +381,9 @@ def _nested_rows(fit, se) -> pd.DataFrame:
     cluster = np.repeat(np.asarray(fit.random_design.labels), occurs.sum(axis=1))
     return pd.DataFrame(
         {
-            "group_var": fit.terms.nested.grouping,
+            "grouping_factor": fit.terms.nested.grouping,
             "effect": "Intercept",
-            "group": [f"{g}:{h}" for g, h in zip(cluster, levels[occurs], strict=True)],
+            "cluster": [f"{g}:{h}" for g, h in zip(cluster, levels[occurs], strict=True)],
             "value": fit.solution.effects[:, first:][occurs],
             "se": se[:, first:][occurs],
         }

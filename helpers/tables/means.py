@@ -1,47 +1,66 @@
-"""Means of clusters and groups, and the weights that clusters have in them."""
+"""Means of clusters and arms, and the weights that clusters have in them."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
 from helpers.models.design import DataError
-from helpers.models.fits import (
-    FittedModel,
-    MixedFit,
-    PooledFit,
-    fit_pooled,
+from helpers.models.fits import FittedModel, MixedFit, fit_pooled
+from helpers.tables.base import (
+    free_names,
+    interval,
+    is_random_intercept,
+    require_fit,
+    small_sample,
 )
-from helpers.models.inference import kenward_roger
-from helpers.tables.base import interval, require_fit, sorted_levels
+from helpers.tables.reference_grid import grid_rows, warn_of_interactions
 
-MOST_LEVELS = 12
+MEAN_COLUMNS = ["cluster", "n", "observed", "partial_pooling", "complete_pooling", "moved"]
 
 
-def marginal_means(fit: FittedModel, predictor: str) -> pd.DataFrame:
+def marginal_means(
+    fit: FittedModel, predictor: str, *, at: Mapping[str, object] | None = None
+) -> pd.DataFrame:
     """Mean response at each level of a predictor, the other predictors averaged.
 
     Parameters
     ----------
     fit : MixedFit or PooledFit
     predictor : str
-        A categorical predictor of the fixed effects, or a numeric one with few values.
+        A categorical predictor of the fixed effects, or a numeric one with at most 12 values.
+    at : mapping, optional
+        Values at which other predictors are held, ``{"x": 0, "ses": "low"}``.
 
     Returns
     -------
     DataFrame
-        level, mean, se, df, lower, upper (95 %), in the units of the response. Other numeric
-        predictors stand at their mean, other categorical ones at equal weights, as in emmeans.
+        One row per level: ``level``; ``mean``, the predicted response of a new cluster; ``se``,
+        its standard error; ``df``, degrees of freedom; ``lower`` and ``upper``, limits of the
+        95 % interval. Mean, se and limits are in units of the response.
 
     Raises
     ------
     TypeError
         If `fit` is not a fitted model.
     DataError
-        If `predictor` is not a predictor of the model or has too many values.
+        If `predictor` is not a predictor of the model or has too many values, or `at` names it
+        or no predictor, or a mixed fit is by maximum likelihood.
+
+    Warns
+    -----
+    UserWarning
+        If the effect of `predictor` depends on a predictor that is averaged over.
 
     Notes
     -----
+    Other predictors stand where R's emmeans puts them (Searle, Speed & Milliken 1980): categories
+    at equal weights, ``C(x)`` and booleans too; a number with two values at both, with equal
+    weights; any other number at its mean, transformed then. Only for `predictor` itself is a
+    number taken at each of its values; emmeans wants these in its ``at``.
+
     Standard errors and degrees of freedom of mixed fits are those of Kenward & Roger (1997), as
     in emmeans: for a predictor that is constant within clusters, close to the number of clusters
     less the number of levels. Those of pooled fits are the regression's own.
@@ -54,14 +73,14 @@ def marginal_means(fit: FittedModel, predictor: str) -> pd.DataFrame:
     [1.5, 5.5]
     """
     require_fit(fit, FittedModel)
-    levels = _levels(fit, predictor)
-    weights = np.array([_grid_mean(fit, predictor, level) for level in levels])
+    levels, weights = grid_rows(fit, predictor, at)
+    warn_of_interactions(fit, predictor, at)
     mean = weights @ fit.fixed.to_numpy()
-    covariance, df = _small_sample(fit, weights)
+    covariance, df = small_sample(fit, weights)
     se = np.sqrt(np.einsum("ij,jk,ik->i", weights, covariance, weights))
     lower, upper = interval(mean, se, df).values()
     return pd.DataFrame(
-        {"level": levels, "mean": mean, "se": se, "df": df, "lower": lower, "upper": upper}
+        {"level": levels.tolist(), "mean": mean, "se": se, "df": df, "lower": lower, "upper": upper}
     )
 
 
@@ -76,10 +95,11 @@ def cluster_means(fit: MixedFit) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        group, one column per predictor, n, observed, partially_pooled, completely_pooled,
-        shrinkage: one row per cluster. ``partially_pooled`` is the fit's prediction, random
-        effect included; ``completely_pooled`` that of a regression on the observations;
-        ``shrinkage`` is ``partially_pooled - observed``.
+        One row per cluster: ``cluster``, its label; one column per predictor; ``n``, its
+        observations; ``observed``, their mean (no pooling); ``partial_pooling``, the fit's
+        prediction, random effect included; ``complete_pooling``, that of least squares on all
+        rows; ``moved``, ``partial_pooling - observed``, a signed distance. Means in units of
+        the response. A predictor called like one of these columns gets an underscore behind it.
 
     Raises
     ------
@@ -94,26 +114,27 @@ def cluster_means(fit: MixedFit) -> pd.DataFrame:
     >>> from helpers.data.simulate import treatment_clusters
     >>> data = treatment_clusters([2, 10, 10, 10, 2, 10, 10, 10], 824523)
     >>> table = cluster_means(fit_mixed("y ~ treatment + (1 | cluster)", data))
-    >>> table.loc[0, ["observed", "partially_pooled", "completely_pooled"]].round(2).tolist()
+    >>> table.loc[0, ["observed", "partial_pooling", "complete_pooling"]].round(2).tolist()
     [-1.66, -1.55, 1.59]
     """
     require_fit(fit, MixedFit)
     _require_cluster_means(fit)
     clusters, counts = fit.random_design.clusters, fit.random_design.counts
-    predictions = fit.data[list(fit.fixed_design.columns)].assign(
-        partially_pooled=fit.predict(),
-        completely_pooled=fit_pooled(fit.terms.fixed, fit.data).predict(),
-    )
-    table = predictions.groupby(clusters).first()
-    place = len(fit.fixed_design.columns)
-    table.insert(place, "observed", np.bincount(clusters, fit.fixed_design.response) / counts)
-    table.insert(place, "n", counts)
-    table.insert(0, "group", fit.random_design.labels)
-    return table.assign(shrinkage=table["partially_pooled"] - table["observed"])
+    # One row of each cluster: predictors and predictions are the same in all of them.
+    first = np.unique(clusters, return_index=True)[1]
+    table = fit.data[list(fit.fixed_design.columns)].iloc[first].reset_index(drop=True)
+    table.columns = free_names(table.columns, MEAN_COLUMNS)
+    table.insert(0, "cluster", fit.random_design.labels)
+    table["n"] = counts
+    table["observed"] = np.bincount(clusters, fit.fixed_design.response) / counts
+    table["partial_pooling"] = fit.predict().to_numpy()[first]
+    pooled = fit_pooled(fit.terms.fixed, fit.data)
+    table["complete_pooling"] = pooled.predict().to_numpy()[first]
+    return table.assign(moved=table["partial_pooling"] - table["observed"])
 
 
 def cluster_weights(fit: MixedFit) -> pd.DataFrame:
-    r"""Weight of each cluster in its group's mean, by observations and by the mixed model.
+    r"""Weight of each cluster in its arm's mean, by observations and by the mixed model.
 
     Parameters
     ----------
@@ -123,8 +144,11 @@ def cluster_weights(fit: MixedFit) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        group, n, mean, lambda, observation_weight, mixed_weight: one row per cluster. Weights sum
-        to 1 over the clusters with the same predictors.
+        One row per cluster: ``cluster``, its label; ``n``, its observations; ``mean``, their
+        mean, in units of the response; ``lambda``, the share of its own deviation that the mixed
+        model keeps, 1 less the shrinkage factor; ``observation_weight`` and ``mixed_weight``, its
+        weight in the mean that a regression on observations and the mixed model estimate.
+        Weights sum to 1 over the clusters with the same predictors.
 
     Raises
     ------
@@ -156,7 +180,7 @@ def cluster_weights(fit: MixedFit) -> pd.DataFrame:
     between, within = fit.solution.covariance[0, 0], fit.sigma**2
     table = pd.DataFrame(
         {
-            "group": fit.random_design.labels,
+            "cluster": fit.random_design.labels,
             "n": counts,
             "mean": np.bincount(clusters, fit.fixed_design.response) / counts,
             "lambda": between / (between + within / counts),
@@ -169,47 +193,6 @@ def cluster_weights(fit: MixedFit) -> pd.DataFrame:
     return table
 
 
-def _levels(fit, predictor) -> list:
-    if predictor not in fit.fixed_design.columns:
-        raise DataError(
-            f"{predictor!r} is not a predictor of {fit.formula!r}; "
-            f"it has {', '.join(fit.fixed_design.columns) or 'none'}."
-        )
-    levels = sorted_levels(fit.data[predictor])
-    if len(levels) > MOST_LEVELS:
-        raise DataError(
-            f"{predictor!r} has {len(levels)} values; marginal means are for categorical "
-            f"predictors with at most {MOST_LEVELS}."
-        )
-    return levels
-
-
-def _grid_mean(fit, predictor, level) -> np.ndarray:
-    """Mean design row at one level, other numeric columns at their mean, others at each level."""
-    choices = {}
-    for name in fit.fixed_design.columns:
-        column = fit.data[name]
-        if name == predictor:
-            choices[name] = [level]
-        elif pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
-            choices[name] = [column.mean()]
-        else:
-            choices[name] = sorted_levels(column)
-    grid = pd.MultiIndex.from_product(choices.values(), names=choices.keys()).to_frame(index=False)
-    return fit.fixed_design.rows(grid).mean(axis=0)
-
-
-def _small_sample(fit, weights) -> tuple[np.ndarray, list[float]]:
-    """Covariance matrix of the fixed effects, and degrees of freedom of each row of weights."""
-    if isinstance(fit, PooledFit):
-        return fit.fixed_covariance.to_numpy(), [fit.degrees_of_freedom] * len(weights)
-    random = fit.random_design
-    small = kenward_roger(
-        fit.solution, fit.fixed_design.matrix, random.matrix, random.clusters, random.blocks
-    )
-    return small.fixed_covariance, [small.degrees_of_freedom(row) for row in weights]
-
-
 def constant_columns(matrix, clusters) -> np.ndarray:
     """Which columns of a design matrix do not vary within any cluster."""
     grouped = pd.DataFrame(matrix).groupby(clusters)
@@ -217,7 +200,7 @@ def constant_columns(matrix, clusters) -> np.ndarray:
 
 
 def _require_cluster_means(fit) -> None:
-    if fit.random_design.names != ["Intercept"] or fit.terms.nested:
+    if not is_random_intercept(fit):
         raise DataError(
             f"cluster means and weights are of random intercepts, (1 | g), not of {fit.formula!r}."
         )

@@ -6,12 +6,14 @@ The comparisons take turns within one test, so that a busy machine slows both si
 import time
 import warnings
 
+import numpy as np
 import pytest
 import statsmodels.formula.api as smf
 
 from helpers.data.simulate import create_data
-from helpers.models.fits import fit_mixed
+from helpers.models.fits import fit_many, fit_mixed
 from helpers.models.reml import ProfiledModel
+from helpers.studies import treatment_study
 
 FORMULA = "y ~ x + (x | cluster)"
 DATA = create_data()
@@ -85,3 +87,17 @@ def test_what_is_timed_is_the_same_optimum():
     assert mixedlm() == pytest.approx(3012.1895, abs=1e-4)
     assert mixedlm_rs() == pytest.approx(3012.1895, abs=1e-3)
     assert statsmodels_default() > 3090
+
+
+def test_a_thousand_fits_take_less_than_three_seconds():
+    noise = np.random.default_rng(1).normal(size=(1000, 1000))
+    start = time.perf_counter()
+    fits = fit_many(FORMULA, DATA, DATA[["y"]].to_numpy() + noise)
+    assert fits.converged.all()
+    assert time.perf_counter() - start < 3
+
+
+def test_the_study_of_a_chapter_takes_less_than_half_a_minute():
+    start = time.perf_counter()
+    treatment_study([2, 10, 10, 10, 2, 10, 10, 10], [0, 0.05, 0.1, 0.3, 0.5, 0.7, 0.9])
+    assert time.perf_counter() - start < 30
