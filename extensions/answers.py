@@ -89,7 +89,8 @@ def fill_boxes(app, doctree):
     for box in found:
         expected = prints[box["name"]]["print"]
         box["answer_kind"], box["shape"] = expected["kind"], expected["shape"]
-    content = json.dumps({"key": key, "rounds": ROUNDS, "hints": list(HINTS.items())})
+    rounds, hints = ROUNDS, list(HINTS.items())
+    content = json.dumps({"key": key, "rounds": rounds, "hints": hints})
     script = f'<script type="application/json" id="answer-key">{content}</script>\n'
     doctree[-1] += nodes.raw("", script, format="html")
 

@@ -8,10 +8,3 @@ require.config({
     "@jupyter-widgets/html-manager/dist": folder,
   },
 });
-
-window.addEventListener("load", () => {
-  // ipywidgets looks for MathJax 2, the page has MathJax 3 or none.
-  if (window.MathJax) window.MathJax.Hub ??= { Queue() {} };
-  // The theme turns icons into drawings; ipywidgets wants its own back, to change play to pause.
-  window.FontAwesome?.noAuto();
-});

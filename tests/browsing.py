@@ -17,17 +17,28 @@ SITE = ROOT / "_build" / "html"
 CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 # The widget manager's validator says this of the widget manager's own schema.
 NOT_OURS = re.compile(r"strict mode: use allowUnionTypes .*strictTypes")
+SHOW_PREDICTED = "localStorage.setItem('borrowing-strength.open', 'yes')"
+# Every chart stands in the page. Each explorer announced by a first state has controls, and once it
+# has come near the window, its live charts instead of that state.
 DRAWN = """() => {
     const has = (selector) => (box) => box.querySelector(selector);
+    const announced = [...document.querySelectorAll(".explore-static")];
     const explorers = [...document.querySelectorAll(".explore")];
-    const announced = new Set(
-        [...document.querySelectorAll(".explore-static")].map((figure) => figure.parentElement)
-    );
     const charts = explorers.flatMap((box) => [...box.querySelectorAll(".explore-charts > div")]);
-    return [...document.querySelectorAll(".vega-chart")].every(has("svg"))
-        && explorers.length === announced.size
+    return [...document.querySelectorAll(".vega-chart")].every(has("svg.marks"))
+        && explorers.length === announced.length
         && explorers.every(has(".explore-charts > div"))
-        && charts.every(has("svg.marks"));
+        && charts.every(has("svg.marks"))
+        && announced.every((still) => still.classList.contains("explore-replaced"));
+}"""
+# Bring the explorers near the window, one after the other, and return to where the page was.
+APPROACH = """async () => {
+    const top = scrollY;
+    for (const place of document.querySelectorAll(".explore")) {
+        place.scrollIntoView({ behavior: "instant" });
+        await new Promise((seen) => setTimeout(seen, 60));
+    }
+    scrollTo({ top, behavior: "instant" });
 }"""
 
 
@@ -77,9 +88,12 @@ def chromium():
 class Visit:
     """A page in the browser, with everything that went wrong on it."""
 
-    def __init__(self, browser, address, *, width=1280, scheme="light", **options):
+    def __init__(self, browser, address, *, width=1280, scheme="light", asks=False, **options):
         viewport = {"width": width, "height": 900}
         self.context = browser.new_context(viewport=viewport, color_scheme=scheme, **options)
+        if not asks:
+            # What predictions hide is shown, as a reader of the page Progress may wish.
+            self.context.add_init_script(SHOW_PREDICTED)
         self.page = self.context.new_page()
         self.troubles = []
         self.page.route("**/*", lambda route: self._answer(route, address))
@@ -105,5 +119,6 @@ class Visit:
     def open(self, url):
         """Load a page and wait until each of its charts is drawn."""
         self.page.goto(url)
+        self.page.evaluate(APPROACH)
         self.page.wait_for_function(DRAWN)
         return self.page

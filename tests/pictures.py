@@ -6,7 +6,7 @@ PICTURES = ROOT / "chapters" / "_static"
 #: Page and number of the explorer there; what is chosen, clicked and pressed before its picture.
 EXPLORERS = {
     "shrinkage": {
-        "at": ("shrinkage", 1),
+        "at": ("shrinkage", 2),
         "choose": ["3 observations per cluster"],
         "click": ["95 %"],
         "press": {"pooling": ["PageDown"] * 6, "cluster": ["ArrowRight"]},
@@ -27,9 +27,9 @@ def picture_explorer(visit, address, name, *, at, choose=(), click=(), press=())
     page = visit.open(f"{address}/chapters/{chapter}.html")
     explorer = page.locator(".explore").nth(number)
     for label in choose:
-        explorer.locator("select").select_option(label=label.replace(" ", "\N{NO-BREAK SPACE}"))
+        explorer.locator("select").select_option(label=label)
     for label in click:
-        explorer.get_by_role("button", name=label).click()
+        explorer.get_by_role("radio", name=label).check()
     for label in press:
         for key in press[label]:
             explorer.get_by_label(label, exact=True).press(key)

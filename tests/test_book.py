@@ -283,6 +283,37 @@ def false_claim(book):
     return "small.md", 'This sentence of the page does not hold: "All rows are odd."'
 
 
+def quiz_without_a_right_choice(book):
+    book.add_text(":::{check-yourself} Which?\n- [ ] One.\n  No.\n- [ ] Two.\n  No.\n:::")
+    return "small.md", "one of them right"
+
+
+def quiz_without_a_reason(book):
+    book.add_text(":::{check-yourself} Which?\n- [ ] One.\n- [x] Two.\n  Two is two.\n:::")
+    return "small.md", '"One." has no reason'
+
+
+def prediction_of_nothing(book):
+    book.add_text(":::{predict} Which?\n- [ ] One.\n- [x] Two.\n:::")
+    return "small.md", "followed by fewer"
+
+
+def prediction_without_choices(book):
+    book.add_text(":::{predict} Which?\n:::")
+    return "small.md", "two choices or more"
+
+
+def question_asked_twice(book):
+    for _ in range(2):
+        book.add_text(":::{check-yourself} Which?\n- [ ] One.\n  No.\n- [x] Two.\n  Yes.\n:::")
+    return "small.md", "asks twice"
+
+
+def caption_below_nothing(book):
+    book.add_text("```python\nx\n```\n\n:::{caption} fig-none\nNothing is shown.\n:::")
+    return "small.md", "'fig-none' does not stand"
+
+
 def misspelt_marker(book):
     book.add_exercise("### BEGIN HIDDEN TESTS", "### BEGIN HIDEN TESTS")
     return "e1-shrinkage.md", "'### BEGIN HIDEN TESTS' is not a marker"
@@ -295,6 +326,12 @@ def reference_that_fails(book):
 
 # Sphinx goes on after these, so one build shows all of them.
 WARNINGS = [
+    quiz_without_a_right_choice,
+    quiz_without_a_reason,
+    prediction_of_nothing,
+    prediction_without_choices,
+    question_asked_twice,
+    caption_below_nothing,
     noisy_cell,
     dangling_cross_reference,
     dangling_figure_number,
@@ -661,9 +698,11 @@ def test_the_book_asks_no_other_host():
 def test_scripts_are_on_the_pages_that_need_them(sound):
     small = (sound.site / "chapters" / "small.html").read_text(encoding="utf-8")
     plain = (sound.site / "chapters" / "references.html").read_text(encoding="utf-8")
-    for script in ("mathjax.js", "vega.js", "charts.js"):
-        assert script in small
-        assert script not in plain
+    assert "<mjx-container" in small and 'class="marks"' in small
+    assert "<mjx-container" not in plain
+    for script in ("mathjax", "vega.js", "controls.js", "fontawesome"):
+        assert script not in small + plain
+    for script in ("vega.js", "controls.js"):
         assert (sound.site / "_static" / script).stat().st_size > 100
 
 

@@ -114,7 +114,7 @@ def test_the_licences_agree():
 def test_scripts_of_others_come_with_their_licences():
     # Ours, which load the others.
     scripts = [name for name in SCRIPTS if name.endswith(".js")] + ["vega.js"]
-    for name in set(scripts) - {"charts.js", "widgets.js"}:
+    for name in set(scripts) - {"widgets.js"}:
         notice = SITE / "_static" / f"{name}.LICENSE.txt"
         text = notice if notice.exists() else SITE / "_static" / name
         assert re.search(

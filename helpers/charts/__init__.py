@@ -9,10 +9,20 @@ from helpers.charts.categorical import (
 from helpers.charts.explorer_charts import (
     density_explorer,
     line_explorer,
+    pull_explorer,
     school_explorer,
     shrinkage_explorer,
     student_explorer,
     weight_explorer,
+)
+from helpers.charts.inference import (
+    bootstrap_histogram,
+    density_curves,
+    interval_forest,
+    prediction_ribbons,
+    profile_panels,
+    quantile_plots,
+    residual_ranges,
 )
 from helpers.charts.likelihood import criterion_surface, speed_bars, speed_curves
 from helpers.charts.shrinkage import (
@@ -34,6 +44,13 @@ from helpers.charts.weighting import distance_lines, group_means, weight_curves
 
 __all__ = [
     "BUILDS_THE_BOOK",
+    "bootstrap_histogram",
+    "density_curves",
+    "interval_forest",
+    "prediction_ribbons",
+    "profile_panels",
+    "quantile_plots",
+    "residual_ranges",
     "ChartGrid",
     "POOLING_COLOURS",
     "bias_and_variance",
@@ -52,6 +69,7 @@ __all__ = [
     "matrix_heatmaps",
     "moved_against",
     "prediction_lines",
+    "pull_explorer",
     "school_explorer",
     "setting_densities",
     "shrinkage_explorer",

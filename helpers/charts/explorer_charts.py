@@ -93,6 +93,73 @@ def shrinkage_explorer(view: Mapping[str, tuple[float, float]]) -> alt.LayerChar
     )
 
 
+def pull_explorer() -> alt.LayerChart:
+    """Clusters that are pulled, for :func:`helpers.controls.explorers.pulled_clusters`.
+
+    Returns
+    -------
+    altair.LayerChart
+        The parameter ``pull`` (percent) says how far along the way from its own estimate to the
+        mixed model's, or beyond, each cluster stands, ``show_the_truth`` whether crosses show where
+        the clusters truly are; the title tells the typical error.
+    """
+    clusters = alt.Chart().encode(
+        alt.X("at_Intercept:Q", title="intercept", scale=exact_scale(-1.2, 3.2)).axis(tickCount=5),
+        alt.Y("at_x:Q", title="slope", scale=exact_scale(-1.2, 2.2)).axis(tickCount=5),
+    )
+    return (
+        alt.layer(_paths(clusters), _own(clusters), _truths(), _pulled(clusters), _fixed_effects())
+        .transform_calculate(
+            at_Intercept="lerp([datum.no_Intercept, datum.partial_Intercept], pull / 100)",
+            at_x="lerp([datum.no_x, datum.partial_x], pull / 100)",
+        )
+        .add_params(
+            alt.param(name="pull", value=0),
+            alt.param(name="show_the_truth", value=False),
+        )
+        .properties(
+            width="container",
+            height=340,
+            title=_title(
+                "['Pulled ' + pull + ' % of the way to the mixed model.', "
+                "'Typical error of a slope against the truth:', "
+                f"'own estimates ' + {_error_of_pull('0')} + ', this pull ' + "
+                f"{_error_of_pull('(pull / 100)')}]"
+            ),
+            description=(
+                "Scatter plot of 100 clusters, each at its own intercept and slope, which move "
+                "toward the mixed model's. The controls above choose the world and the pull; the "
+                "title tells how far the slopes are from the truth."
+            ),
+        )
+    )
+
+
+def _error_of_pull(q) -> str:
+    squared = (
+        f"(1 - {q}) * (1 - {q}) * own_error + 2 * {q} * (1 - {q}) * error_product "
+        f"+ {q} * {q} * mixed_error"
+    )
+    return f"format(sqrt({squared}), '.3f')"
+
+
+def _pulled(clusters) -> alt.Chart:
+    described = clusters.encode(
+        tooltip=[alt.Tooltip("group:Q", title="cluster"), "n:Q"], size=alt.value(45)
+    )
+    return end_points(described, "partial pooling", filled=True)
+
+
+def _truths() -> alt.Chart:
+    cross = {"shape": "cross", "size": 34, "fill": "currentColor", "strokeWidth": 0, "opacity": 0.8}
+    return (
+        alt.Chart()
+        .transform_filter("show_the_truth > 0")
+        .mark_point(clip=True, **cross)
+        .encode(x="true_Intercept:Q", y="true_x:Q")
+    )
+
+
 def line_explorer(data: pd.DataFrame, *, predictor: str, response: str) -> alt.LayerChart:
     """One cluster's observations and three lines: the chart of ``own_lines``.
 

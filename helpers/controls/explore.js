@@ -38,7 +38,7 @@ function linkPresets(model) {
   });
 }
 
-// Screen readers get each control's name and state, and the value shown instead of its position.
+// In JupyterLab. Screen readers get each control's name and state, and the value shown instead of its position.
 function nameControls(controls) {
   const set = (element, name, text) => {
     if (element && element.getAttribute(name) !== text) element.setAttribute(name, text);
@@ -105,8 +105,8 @@ async function draw(figure, spec, model, states) {
   const patch = (vega) => {
     for (const signal of vega.signals) {
       if (signal.name === "states") signal.value = states;
-      else if (!signal.update && Number.isInteger(model.get(signal.name))) {
-        signal.value = model.get(signal.name);
+      else if (!signal.update && ["number", "boolean"].includes(typeof model.get(signal.name))) {
+        signal.value = Number(model.get(signal.name));
         followed.push(signal.name);
       }
     }
@@ -116,12 +116,8 @@ async function draw(figure, spec, model, states) {
   return { view, followed };
 }
 
-async function render({ model, el }) {
-  await vegaIsThere(model);
-  // Only in the page does a chart have a width.
-  while (!el.isConnected) await new Promise(requestAnimationFrame);
-  const box = el.closest(".explore");
-  const panel = box.querySelector(".explore-controls");
+// JupyterLab draws ipywidgets' own controls; on the published page they are the browser's.
+function mendControls(panel) {
   const mend = (controls) => {
     addSteps(controls);
     nameControls(controls);
@@ -130,6 +126,14 @@ async function render({ model, el }) {
   const controlOf = ({ target }) => [...panel.children].filter((child) => child.contains(target));
   new MutationObserver((records) => mend(new Set(records.flatMap(controlOf)))).observe(panel, changes);
   mend(panel.children);
+}
+
+async function render({ model, el }) {
+  await vegaIsThere(model);
+  // Only in the page does a chart have a width.
+  while (!el.isConnected) await new Promise(requestAnimationFrame);
+  const panel = el.closest(".explore").querySelector(".explore-controls");
+  if (!panel.querySelector(".explore-control")) mendControls(panel);
 
   const states = await unpack(model.get("states"));
   const charts = el.appendChild(document.createElement("div"));
@@ -143,7 +147,7 @@ async function render({ model, el }) {
   for (const { view, followed } of views) {
     for (const name of followed) {
       model.on(`change:${name}`, () => {
-        view.signal(name, model.get(name)).runAsync();
+        view.signal(name, Number(model.get(name))).runAsync();
         speak();
       });
     }

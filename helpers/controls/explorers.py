@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pandas as pd
 
-from helpers.data.simulate import SCENARIOS, create_data
+from helpers.data.simulate import SCENARIOS, create_data, true_coefficients
 from helpers.models.fits import MixedFit, fit_by_cluster, fit_many
 from helpers.tables import random_effects
 from helpers.tables.densities import density_grid, estimate_densities
@@ -147,6 +147,50 @@ def _read_outs(fits) -> dict[str, float]:
         "correlation": correlation,
         "singular": int(fits.singular[0]),
         **{f"shrinkage_{effect}": 1 - shrunk[at] for at, effect in enumerate(EFFECTS)},
+    }
+
+
+def pulled_clusters(world) -> pd.DataFrame:
+    r"""Estimates of one of the six worlds of :data:`SCENARIOS`, beside the truth that made it.
+
+    Parameters
+    ----------
+    world : str
+        Name of a scenario.
+
+    Returns
+    -------
+    DataFrame
+        One row per cluster: group, n, and no_, partial_ and true_ of Intercept and x; a cluster
+        without a line of its own (fewer than two rows) stands where the mixed model puts it. The
+        same in all rows: fixed_Intercept, fixed_x, and own_error, mixed_error and error_product,
+        from which :math:`\sqrt{(1-q)^2 a + 2q(1-q) b + q^2 c}` is the root mean squared error of
+        the slopes after a pull of :math:`q`, over the clusters with a line of their own.
+
+    Examples
+    --------
+    >>> frame = pulled_clusters("baseline")
+    >>> np.sqrt(frame[["own_error", "mixed_error"]].iloc[0]).round(3).tolist()
+    [0.385, 0.222]
+    """
+    arguments = SCENARIOS[world]
+    data = create_data(**arguments)
+    fits = fit_many("y ~ x + (x | cluster)", data, data[["y"]], effects=True)
+    clusters = _clusters(data, fits)
+    truth = true_coefficients(**arguments).set_index("cluster").loc[clusters["group"]]
+    for effect in EFFECTS:
+        clusters[f"true_{effect}"] = truth[effect].to_numpy()
+        clusters[f"fixed_{effect}"] = fits.fixed[0, EFFECTS.index(effect)]
+    return clusters.assign(**_squared_errors(clusters[clusters["n"] > 1]))
+
+
+def _squared_errors(clusters) -> dict[str, float]:
+    own = clusters["no_x"] - clusters["true_x"]
+    mixed = clusters["partial_x"] - clusters["true_x"]
+    return {
+        "own_error": (own**2).mean(),
+        "error_product": (own * mixed).mean(),
+        "mixed_error": (mixed**2).mean(),
     }
 
 

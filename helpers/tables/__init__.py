@@ -5,6 +5,7 @@ variance, random effect, cluster, level or model.
 """
 
 from helpers.tables.base import POOLINGS
+from helpers.tables.checks import normal_quantiles, residuals_by_cluster
 from helpers.tables.comparison import compare_models, summarize_fits, summarize_model
 from helpers.tables.contrasts import marginal_slopes, pairwise_contrasts
 from helpers.tables.data_checks import check_data
@@ -44,6 +45,8 @@ __all__ = [
     "fixed_effects",
     "intervals",
     "intraclass_correlation",
+    "normal_quantiles",
+    "residuals_by_cluster",
     "marginal_means",
     "marginal_slopes",
     "pairwise_contrasts",

@@ -84,8 +84,8 @@ def likelihood_ratio_test(
     ...     fit_mixed("y ~ x + (1 | cluster)", data), fit_mixed("y ~ x + (x | cluster)", data)
     ... )
     >>> print(test[["statistic", "reference", "p_value"]].round(4).to_string(index=False))
-     statistic                              reference  p_value
-       19.8653 0.5 chi-square(1) + 0.5 chi-square(2)      0.0
+     statistic                             reference  p_value
+       12.4014 0.5 chi-square(1) + 0.5 chi-square(2)   0.0012
     """
     if method not in METHODS:
         raise ValueError(f"method is {method!r}; it must be one of {', '.join(METHODS)}.")

@@ -56,7 +56,7 @@ def prediction_intervals(
     >>> rows = pd.DataFrame({"x": 0.0, "cluster": [1, 101]}, index=["known", "new"])
     >>> print(prediction_intervals(fit, rows, interval="cluster").round(2))
            prediction    se  lower  upper
-    known        0.62  0.27   0.09   1.14
+    known        0.62  0.29   0.06   1.18
     new          0.94  0.54  -0.13   2.00
     """
     if interval not in INTERVALS:

@@ -54,7 +54,7 @@ def profile_limits(fit, *, level: float = 0.95) -> np.ndarray:
     --------
     >>> from helpers import create_data, fit_mixed
     >>> profile_limits(fit_mixed("y ~ x + (x | cluster)", create_data())).round(2)[2:5]
-    array([[ 0.44,  0.66],
+    array([[ 0.44,  0.65],
            [ 0.13,  0.34],
            [-0.11,  0.71]])
     """

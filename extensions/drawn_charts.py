@@ -1,0 +1,123 @@
+"""Draw charts when the book is built: pages show them without a script, Vega is for explorers.
+
+A chart arrives as ``<figure class="vega-chart">`` with its Vega-Lite specification and leaves with
+two drawings, for a wide and for a narrow place; book.css shows one of them. Text has the page's
+colour.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import json
+import re
+from importlib.metadata import version
+from pathlib import Path
+from xml.etree import ElementTree
+
+import vl_convert
+
+FIGURE = re.compile(
+    r'<figure class="vega-chart"[^>]*><script type="application/json">(.*?)</script></figure>', re.S
+)
+GROUPS = re.compile(
+    r'<div class="(?:chart-grid" style="--columns:(?P<columns>\d+)"|explore-static")>'
+    r"(?P<figures>(?:<figure.*?</figure>)+)</div>",
+    re.S,
+)
+# Pixels of the text column: in a window of 1280 pixels, and on a phone.
+COLUMN, PHONE = 700, 350
+PLACES = re.compile(r' (?:d|transform|[xy][12]?|c[xy]|r)="[^"]*"')
+TOO_EXACT = re.compile(r"(\d+\.\d)\d+")
+# The figure is one image with one label; its parts say nothing.
+SILENT = re.compile(r' (?:role|aria-[a-z]+|xmlns:xlink|pointer-events|version)="[^"]*"')
+
+
+def setup(app):
+    """Connect to Sphinx."""
+    app.connect("builder-inited", open_folder)
+    app.connect("html-page-context", draw_charts)
+    app.connect("build-finished", prune)
+    return {"parallel_read_safe": True, "parallel_write_safe": False}
+
+
+def open_folder(app):
+    """Drawings of earlier builds are used again."""
+    app.drawings = Path(app.srcdir, "_build", ".drawings")
+    app.drawings.mkdir(parents=True, exist_ok=True)
+    app.drawn_now = set()
+
+
+def prune(app, exception):
+    """Remove the drawings that no page has any more."""
+    if exception is None:
+        for path in set(app.drawings.iterdir()) - app.drawn_now:
+            path.unlink()
+
+
+def draw_charts(app, pagename, templatename, context, doctree):
+    """Put drawings in place of specifications."""
+
+    def group(found):
+        figures = found["figures"]
+        columns = int(found["columns"] or figures.count("<figure"))
+        return found[0].replace(
+            figures, FIGURE.sub(lambda figure: drawn_figure(app, figure[1], columns), figures)
+        )
+
+    body = GROUPS.sub(group, context.get("body", ""))
+    context["body"] = FIGURE.sub(lambda figure: drawn_figure(app, figure[1], 1), body)
+
+
+def drawn_figure(app, payload, columns):
+    """Return the figure of a specification."""
+    spec = json.loads(payload)
+    drawings = {form: drawing(app, spec, width) for form, width in forms(columns).items()}
+    spans = "".join(f'<span class="{form}">{svg}</span>' for form, svg in drawings.items())
+    label = html.escape(label_of(spec, next(iter(drawings.values()))), quote=True)
+    return (
+        f'<figure class="vega-chart columns-{columns}" role="img" aria-label="{label}">'
+        f"{spans}</figure>"
+    )
+
+
+def forms(columns):
+    """Widths of the drawings where so many charts stand side by side.
+
+    Examples
+    --------
+    >>> forms(1), forms(2), forms(3)
+    ({'wide': 700, 'narrow': 350}, {'narrow': 350}, {'wide': 350, 'narrow': 225})
+    """
+    if columns == 1:
+        return {"wide": COLUMN, "narrow": PHONE}
+    return {"narrow": PHONE} if columns == 2 else {"wide": PHONE, "narrow": COLUMN // columns - 8}
+
+
+def drawing(app, spec, width):
+    """Return an SVG of a specification at a width in pixels, if it can be of an earlier build."""
+    if spec.get("width") == "container":
+        spec = {**spec, "width": width, "autosize": {"type": "fit-x", "contains": "padding"}}
+    content = json.dumps([spec, version("vl-convert-python"), __doc__], sort_keys=True)
+    path = app.drawings / f"{hashlib.sha256(content.encode()).hexdigest()[:24]}.svg"
+    app.drawn_now.add(path)
+    if not path.exists():
+        svg = vl_convert.vegalite_to_svg(spec)
+        svg = PLACES.sub(lambda place: TOO_EXACT.sub(r"\1", place[0]), svg)
+        path.write_text(SILENT.sub("", svg), encoding="utf-8")
+    return path.read_text(encoding="utf-8")
+
+
+def label_of(spec, svg):
+    """Say what a chart shows, without a word about controls, and what a computed title says."""
+    description = spec.get("description", "")
+    title = spec.get("title")
+    if not (isinstance(title, dict) and isinstance(title.get("text"), dict)):
+        return description
+    lines = [
+        " ".join("".join(line.itertext()) for line in text) or text.text
+        for text in ElementTree.fromstring(svg).findall(
+            ".//{*}g[@class='mark-text role-title-text']//{*}text"
+        )
+    ]
+    return ". ".join([description.split(". ")[0].removesuffix("."), *lines])

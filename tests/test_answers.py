@@ -1,0 +1,451 @@
+"""Answers on the page: exercises, predictions, quizzes and the page that lists them, as a reader
+with a browser, a keyboard, no script, no storage or a printer finds them."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from classroom import pages, release, sources
+from classroom.release import checks
+from extensions.finished_site import not_found
+from questions import places, read_range, split_choices
+from tests.browsing import PAGES, SITE
+from tests.test_site import violations_on
+
+SETS = {path.stem: path for path in sources.exercise_files()}
+CHAPTERS = [
+    "chapters/shrinkage",
+    "chapters/random-slopes",
+    "chapters/categorical-effects",
+    "chapters/cluster-weighting",
+]
+PROGRESS = "chapters/progress"
+BLOCKED = """
+for (const name of ["localStorage", "sessionStorage"])
+    Object.defineProperty(window, name, {
+        get() { throw new DOMException("denied", "SecurityError"); }, configurable: true,
+    });
+"""
+
+
+@pytest.fixture(scope="module")
+def records():
+    """What the reference answers with the book's own numbers, by set: computed when asked for."""
+    known = {}
+
+    def record(name):
+        if name not in known:
+            notebook = sources.read_source(SETS[name])
+            known[name] = release.run_reference(notebook, release.BOOK, name)[1]
+        return known[name]
+
+    return record
+
+
+def open_exercises(visit, address, name):
+    page = visit(asks=True).open(f"{address}/chapters/exercises/{name}.html")
+    page.wait_for_selector("html.answering")
+    return page
+
+
+def answered(page, name, value):
+    """Type an answer, press the button, and return what the page says."""
+    box = page.locator(f"[data-name='{name}']")
+    inputs = box.locator(".boxes input").all()
+    for field, number in zip(inputs, np.ravel(value).tolist(), strict=True):
+        field.fill(str(number))
+    box.evaluate("box => box.querySelector('.question-status').textContent = ''")
+    box.get_by_role("button", name="Check").click()
+    page.wait_for_function(
+        "box => box.querySelector('.question-status').textContent", arg=box.element_handle()
+    )
+    return box.locator(".question-status").text_content()
+
+
+def python_says(check, name, value):
+    """What the notebook's check says of an answer, as the page words it."""
+    try:
+        check(**{name: value})
+    except checks.NotYet as message:
+        return f"Not yet: {str(message).removeprefix(f'{name}: ')}"
+    return "Right."
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_the_page_says_what_the_notebooks_check_says(visit, address, records, name, capsys):
+    record = records(name)
+    check = checks.Checks(checks.make_key(record))
+    page = open_exercises(visit, address, name)
+    asked = set(record["answers"]) - set(record["hidden"])
+    boxes = page.locator("[data-name]").evaluate_all("all => all.map((box) => box.dataset.name)")
+    assert set(boxes) == asked and len(boxes) == len(asked)
+    for answer in boxes:
+        right, tolerance = record["answers"][answer], record["tolerances"][answer]
+        tried = [wrong for _, wrong in record["mistakes"][answer]]
+        tried = [value for value in tried if np.shape(value) == np.shape(right)]
+        near = [np.add(right, shift * tolerance).tolist() for shift in (0.99, -0.99, 1.5, -1.5)]
+        scaled = [np.multiply(right, factor).tolist() for factor in (-1, 100)]
+        for value in [right, *tried, *near, *scaled]:
+            assert answered(page, answer, value) == python_says(check, answer, value)
+        assert answered(page, answer, right) == "Right."
+
+
+def test_answers_are_checked_from_disk(visit, records):
+    visited = visit(asks=True)
+    visited.page.unroute("**/*")
+    page = visited.open((SITE / "chapters" / "exercises" / "e1-shrinkage.html").as_uri())
+    page.wait_for_selector("html.answering")
+    assert answered(page, "by_hand", records("e1-shrinkage")["answers"]["by_hand"]) == "Right."
+    assert answered(page, "by_hand", 12345) == "Not yet: this is not the value."
+    assert visited.troubles == []
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_neither_answers_nor_mistakes_can_be_read_off(records, name):
+    record = records(name)
+    page = (SITE / "chapters" / "exercises" / f"{name}.html").read_text(encoding="utf-8")
+    key = json.loads(re.search(r'id="answer-key">(.*?)</script>', page)[1])["key"]
+    notebook = (SITE / "chapters" / "exercises" / f"{name}.ipynb").read_text(encoding="utf-8")
+    # The page holds what the notebook holds that it offers, and nothing else of the reference.
+    assert key in notebook
+    outside = page.replace(key, "")
+    messages = [text for told in record["mistakes"].values() for text, _ in told]
+    assert len(messages) > 8
+    assert [text for text in messages if text in outside] == []
+
+
+@pytest.mark.parametrize("solutions", [True, False])
+@pytest.mark.parametrize("name", SETS)
+def test_boxes_are_there_with_and_without_solutions(name, solutions):
+    notebook = sources.read_source(SETS[name])
+    cells = pages.page_notebook(notebook, solutions=solutions).cells
+    boxes = [cell for cell in cells if "{answer-box}" in cell.source]
+    places_to_write = [cell for cell in cells if "{text-answer}" in cell.source]
+    assert len(boxes) == sum(sources.is_check(cell) for cell in notebook.cells) > 0
+    assert len(places_to_write) == sum(sources.is_essay(cell) for cell in notebook.cells) > 0
+    assert any("A model answer" in cell.source for cell in cells) is solutions
+    assert not any("HIDDEN" in cell.source for cell in boxes)
+
+
+def test_numbers_are_read_as_people_write_them(visit, address, records):
+    right = records("e1-shrinkage")["answers"]["share_kept"]
+    page = open_exercises(visit, address, "e1-shrinkage")
+    for text in (
+        f"{right:.5f}",
+        f" {right:.5f} ",
+        f"{right:.5f}".replace(".", ","),
+        f"{right:.5e}",
+    ):
+        assert answered(page, "share_kept", text) == "Right.", text
+    percent = "Not yet: this is a percentage; give it as a share, so divide by 100."
+    assert answered(page, "share_kept", f"{100 * right:.3f} %") == percent
+    assert answered(page, "share_kept", f"−{right:.5f}").endswith(
+        "the sign is the wrong way round."
+    )
+    for text in ("banana", "1/4", "0.1.2", "nan", "1e"):
+        assert answered(page, "share_kept", text) == f"“{text}” is not a number."
+    box = page.locator("[data-name=share_kept]")
+    assert answered(page, "share_kept", "") == "Box is empty."
+    assert box.locator("input").get_attribute("aria-invalid") == "true"
+    assert box.locator("input").evaluate("input => input === document.activeElement")
+
+
+def test_a_pasted_list_fills_its_boxes(visit, address, records):
+    right = records("e5-weighting")["answers"]["weights"]
+    page = open_exercises(visit, address, "e5-weighting")
+    box = page.locator("[data-name=weights]")
+    text = str(np.array(right))
+    box.locator("input").first.evaluate(
+        """(input, text) => {
+            const clipboardData = new DataTransfer();
+            clipboardData.setData("text", text);
+            const options = { clipboardData, bubbles: true, cancelable: true };
+            input.dispatchEvent(new ClipboardEvent("paste", options));
+        }""",
+        text,
+    )
+    assert len({field.input_value() for field in box.locator("input").all()}) > 1
+    box.locator("input").last.press("Enter")
+    page.wait_for_function(
+        "() => document.querySelector('[data-name=weights]').dataset.verdict === 'right'"
+    )
+
+
+def test_what_is_written_is_kept_and_can_be_taken_along(visit, address):
+    page = open_exercises(visit, address, "e1-shrinkage")
+    box = page.get_by_label("Your answer", exact=True)
+    low = box.bounding_box()["height"]
+    box.fill("Intercepts hardly differ.\n" * 12)
+    assert box.bounding_box()["height"] > low + 100
+    page.reload()
+    page.wait_for_selector("html.answering")
+    assert box.input_value().startswith("Intercepts hardly differ.")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download my answers").click()
+    text = download.value.path().read_text(encoding="utf-8")
+    assert text.startswith("## Exercises 1: Shrinkage, 4. A world of your own\n\nIntercepts hardly")
+
+
+def quizzes_and_predictions(page):
+    page.wait_for_selector("html.answering")
+    return page.locator(".question.check").all(), page.locator(".question.predict").all()
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_a_prediction_hides_the_answer_until_it_is_asked_for(visit, address, name):
+    page = visit(asks=True).open(f"{address}/{name}.html")
+    _, predictions = quizzes_and_predictions(page)
+    assert len(predictions) >= 3
+    for asked in predictions:
+        shown = page.locator(f"#{asked.get_attribute('id')}-answer")
+        assert shown.get_attribute("hidden") == "until-found"
+        assert shown.bounding_box()["height"] == 0
+        # Nothing in it takes the focus.
+        assert shown.locator("a, button, input, summary").evaluate_all(
+            "all => all.every((one) => { one.focus(); return one !== document.activeElement; })"
+        )
+        button = asked.get_by_role("button")
+        button.press("Enter")
+        assert button.get_attribute("aria-expanded") == "true"
+        assert shown.bounding_box()["height"] > 20
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_a_prediction_is_named_beside_the_answer_and_kept(visit, address, name):
+    page = visit(asks=True).open(f"{address}/{name}.html")
+    for asked in quizzes_and_predictions(page)[1]:
+        slider = asked.get_by_role("slider")
+        if slider.count():
+            slider.press("ArrowRight")
+            value = slider.get_attribute("aria-valuetext")
+            said = rf"Your prediction: {re.escape(value)}\."
+        else:
+            asked.get_by_role("radio").first.check()
+            said = r"You predicted right\.|You predicted: .+ It is: .+|Your prediction: .+"
+        asked.get_by_role("button").click()
+        assert re.fullmatch(said, asked.get_by_role("status").inner_text())
+    page.reload()
+    for asked in quizzes_and_predictions(page)[1]:
+        assert asked.get_attribute("data-open") == "yes"
+        assert asked.get_by_role("status").inner_text()
+
+
+def test_a_number_on_an_axis_is_marked_on_the_chart(visit, address):
+    page = visit(asks=True).open(f"{address}/chapters/cluster-weighting.html")
+    asked = page.locator(".question.predict[data-axis=y]")
+    asked.get_by_role("slider").fill("70")
+    asked.get_by_role("button").click()
+    mark = page.locator(".prediction-mark")
+    mark.first.wait_for()
+    assert mark.count() == 1
+    labels = mark.locator("xpath=ancestor::*[name()='svg']").locator(".role-axis-label text")
+    ticks = labels.evaluate_all(
+        """all => all.map((one) => one.getBoundingClientRect())
+            .map((box, at) => [all[at].textContent, box.x, box.y + box.height / 2])"""
+    )
+    left = min(x for _, x, _ in ticks)
+    at = [(float(text.strip("%")), y) for text, x, y in ticks if x < left + 30]
+    per_unit, zero = np.polyfit(*np.transpose(at[-4:]), 1)
+    line = mark.locator("line").bounding_box()
+    assert line["y"] == pytest.approx(zero + 70 * per_unit, abs=3)
+    assert mark.locator("text").text_content() == "you: 70"
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_a_choice_opens_its_reason(visit, address, name):
+    page = visit(asks=True).open(f"{address}/{name}.html")
+    quizzes, _ = quizzes_and_predictions(page)
+    assert len(quizzes) == 3
+    for asked in quizzes:
+        reasons = asked.locator(".reason")
+        assert not any(reason.is_visible() for reason in reasons.all())
+        for choice in asked.locator(".choice").all():
+            right = choice.get_attribute("data-right") is not None
+            choice.locator("label").click()
+            assert choice.locator(".reason").is_visible()
+            assert choice.locator(".verdict").inner_text() == ("Right." if right else "No.")
+            assert (
+                asked.get_by_role("status")
+                .inner_text()
+                .startswith("Right." if right else "That is not it.")
+            )
+            described = choice.get_by_role("radio").get_attribute("aria-describedby")
+            assert choice.locator(".reason").get_attribute("id") == described
+    assert page.locator(".choice[data-right] .reason").count() == len(quizzes)
+
+
+def test_arrow_keys_on_their_way_are_no_answers(visit, address):
+    page = visit(asks=True).open(f"{address}/chapters/shrinkage.html")
+    asked = quizzes_and_predictions(page)[0][0]
+    radios = asked.get_by_role("radio")
+    radios.first.focus()
+    page.keyboard.press("ArrowDown")
+    assert radios.nth(1).is_checked()
+    page.keyboard.press("ArrowDown")
+    assert not any(reason.is_visible() for reason in asked.locator(".reason").all())
+    assert asked.get_by_role("button", name="Open this answer").is_visible()
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Enter")
+    assert [reason.is_visible() for reason in asked.locator(".reason").all()] == [
+        False,
+        True,
+        False,
+    ]
+    page.goto(f"{address}/{PROGRESS}.html")
+    state = page.locator("li[data-question*='check-1-two-clusters'] .progress-state")
+    assert state.inner_text() == "right at the first try"
+
+
+def test_progress_says_what_was_answered_and_how(visit, address):
+    visited = visit(asks=True)
+    page = visited.open(f"{address}/chapters/shrinkage.html")
+    first, second, third = quizzes_and_predictions(page)[0]
+    right = ".choice[data-right] label"
+    first.locator(right).click()
+    second.locator(".choice:not([data-right]) label").first.click()
+    second.locator(right).click()
+    third.locator(".choice:not([data-right]) label").first.click()
+    page.goto(f"{address}/{PROGRESS}.html")
+    entries = page.locator("li[data-question*='shrinkage#check-'] .progress-state")
+    states = ["right at the first try", "right at try 2", "not yet right, 1 try"]
+    assert entries.all_inner_texts() == states
+    summary = page.locator(".progress-summary")
+    count = page.locator("li[data-question]").count()
+    assert summary.inner_text().startswith(f"3 of {count} answered; 2 right, 1 of them")
+    page.get_by_role("button", name="Clear my answers").click()
+    assert set(entries.all_inner_texts()) == {"not answered"}
+    page.get_by_role("button", name="Put them back").click()
+    assert entries.all_inner_texts() == states
+    assert visited.troubles == []
+
+
+def test_progress_lists_every_question_of_the_book(visit, address):
+    page = visit().open(f"{address}/{PROGRESS}.html")
+    listed = page.locator("li[data-question]").evaluate_all(
+        "all => all.map((one) => one.dataset.question)"
+    )
+    asked = []
+    for name in PAGES:
+        text = (SITE / f"{name}.html").read_text(encoding="utf-8")
+        asked += re.findall(r'class="question [^>]*data-question="([^"]+)"', text)
+    assert listed == asked and len(asked) > 50
+    for link in page.locator("li[data-question] a").evaluate_all("all => all.map((a) => a.href)"):
+        file, _, target = link.removeprefix(f"{address}/").partition("#")
+        assert f'id="{target}"' in (SITE / file).read_text(encoding="utf-8")
+
+
+def test_a_reader_may_do_without_predicting(visit, address):
+    page = visit(asks=True).open(f"{address}/{PROGRESS}.html")
+    page.get_by_label("Show at once what predictions hide").check()
+    page.goto(f"{address}/chapters/shrinkage.html")
+    quizzes_and_predictions(page)
+    assert page.locator(".predicted[hidden]").count() == 0
+
+
+def test_where_storage_is_blocked_everything_works_and_says_so(visit, address, records):
+    visited = visit(asks=True)
+    visited.context.add_init_script(BLOCKED)
+    page = visited.open(f"{address}/chapters/exercises/e1-shrinkage.html")
+    page.wait_for_selector("html.answering")
+    right = records("e1-shrinkage")["answers"]["by_hand"]
+    assert answered(page, "by_hand", right) == "Right."
+    page.get_by_label("Your answer", exact=True).fill("A word.")
+    assert "keeps nothing" in page.locator(".question.text .question-status").inner_text()
+    page.goto(f"{address}/{PROGRESS}.html")
+    assert "blocks storage" in page.locator(".progress-summary").inner_text()
+    # The theme and the search do not stop either.
+    page.get_by_role("button", name="Color mode").first.click()
+    assert page.evaluate("document.documentElement.dataset.mode") in ("light", "dark")
+    page.goto(f"{address}/search.html?q=shrinkage")
+    page.locator("#search-results li").first.wait_for()
+
+
+def test_without_scripts_everything_is_shown(visit, address):
+    page = visit(asks=True, java_script_enabled=False).page
+    page.goto(f"{address}/chapters/shrinkage.html")
+    assert all(shown.is_visible() for shown in page.locator(".predicted").all())
+    assert all(reason.is_visible() for reason in page.locator(".reason").all())
+    assert page.locator(".reason").count() >= 9
+    assert not any(one.is_visible() for one in page.locator(".question .needs-script").all())
+    page.goto(f"{address}/{PROGRESS}.html")
+    assert "No scripts run here" in page.inner_text("article")
+
+
+def test_a_script_that_does_not_come_hides_nothing(visit, address):
+    visited = visit(asks=True)
+    visited.page.route("**/answers.js*", lambda route: route.abort())
+    page = visited.page
+    page.goto(f"{address}/chapters/shrinkage.html")
+    assert all(shown.bounding_box()["height"] > 20 for shown in page.locator(".predicted").all())
+
+
+def test_on_paper_everything_is_shown_with_a_line_to_write_on(visit, address):
+    page = visit(asks=True).open(f"{address}/chapters/shrinkage.html")
+    quizzes_and_predictions(page)
+    page.emulate_media(media="print")
+    assert all(shown.bounding_box()["height"] > 20 for shown in page.locator(".predicted").all())
+    assert all(reason.is_visible() for reason in page.locator(".reason").all())
+    assert not any(button.is_visible() for button in page.locator(".question button").all())
+    page = open_exercises(visit, address, "e1-shrinkage")
+    page.emulate_media(media="print")
+    for field in page.locator(".question :is(.boxes input, textarea)").all():
+        assert field.is_visible()
+        edges = field.evaluate(
+            "f => ['Top', 'Bottom'].map((e) => getComputedStyle(f)[`border${e}Width`])"
+        )
+        assert edges[0] == "0px" and edges[1] != "0px"
+
+
+@pytest.mark.parametrize(
+    "name", ["chapters/shrinkage", "chapters/exercises/e4-categorical", PROGRESS]
+)
+def test_answered_pages_shut_nobody_out(visit, address, name):
+    page = visit(asks=True, scheme="dark", width=390).open(f"{address}/{name}.html")
+    page.wait_for_selector("html.answering")
+    for choice in page.locator(".check .choice label").all():
+        choice.click()
+    for button in page.locator(".predict button, .exercise button").all():
+        button.click()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert violations_on(page) == []
+    for control in page.locator(".question :is(button, .boxes input, textarea):visible").all():
+        assert control.bounding_box()["height"] >= 24
+
+
+def test_forced_colours_tell_right_from_wrong_in_words(visit, address):
+    page = visit(asks=True, forced_colors="active").open(f"{address}/chapters/shrinkage.html")
+    asked = quizzes_and_predictions(page)[0][0]
+    asked.locator(".choice label").first.click()
+    outline = asked.evaluate("e => getComputedStyle(e).borderTopStyle")
+    assert outline == "solid"
+    assert asked.locator(".choice").first.locator(".verdict").inner_text() in ("Right.", "No.")
+
+
+def test_choices_are_told_from_what_stands_before_them():
+    lines = ["Think.", "", "- [ ] A *b*", "  Because.", "", "  And so on.", "- [x] C"]
+    before, choices = split_choices(lines)
+    assert before == ["Think.", ""]
+    assert choices == [(False, "A *b*", ["Because.", "", "And so on."]), (True, "C", [])]
+    assert split_choices([]) == ([], [])
+
+
+@pytest.mark.parametrize("wrong", ["0, 10", "0, 10, 0", "10, 0, 1", "a, b, c", "0, 1, 2", ""])
+def test_a_slider_that_cannot_be_is_refused(wrong):
+    with pytest.raises(ValueError):
+        read_range(wrong)
+
+
+def test_boxes_are_named_by_row_and_column():
+    assert places([3]) == ["1", "2", "3"]
+    assert places([2, 2]) == ["1, 1", "1, 2", "2, 1", "2, 2"]
+
+
+def test_a_page_for_wrong_addresses_leads_home():
+    class Config:
+        html_baseurl, html_title, language = "https://owner.github.io/name/", "A & B", "en"
+
+    page = not_found(Config)
+    assert 'href="/name/"' in page and "A &amp; B" in page
+    assert (SITE / "404.html").exists()

@@ -1,0 +1,69 @@
+"""What is left out of the finished pages, and what is mended in them."""
+
+import re
+
+import pytest
+from sphinx.errors import ExtensionError
+
+from extensions.light_pages import FIRST_SCRIPT, mended
+from tests.browsing import PAGES, SITE
+
+
+def test_icons_are_drawn_with_their_classes_and_data(tmp_path):
+    page = '<i class="theme-switch fa-solid fa-sun fa-lg" data-mode="light" title="Light"></i>'
+    drawn = mended(page, tmp_path)
+    assert drawn.startswith('<svg class="svg-inline--fa theme-switch fa-sun fa-lg"')
+    assert 'data-mode="light"' in drawn and "title" not in drawn and '<path fill="cur' in drawn
+    with pytest.raises(ExtensionError, match="no icon 'no-such-thing'"):
+        mended('<span class="fas fa-no-such-thing"></span>', tmp_path)
+
+
+def test_scripts_carry_the_checksum_of_their_content(tmp_path):
+    (tmp_path / "a.js").write_text("1")
+    page = '<script src="a.js" defer></script><script src="a.js?v=1"></script><script src="b.js">'
+    before = mended(page, tmp_path)
+    assert re.fullmatch(r'<script src="a\.js\?v=\w{8}" defer>.*a\.js\?v=1".*src="b\.js">', before)
+    (tmp_path / "a.js").write_text("2")
+    assert mended(page, tmp_path) != before
+
+
+def test_font_awesome_is_left_out_and_no_icon_is_missing():
+    for name in PAGES:
+        text = (SITE / f"{name}.html").read_text(encoding="utf-8")
+        assert "fontawesome.js" not in text
+        assert not re.search(r'<(i|span) class="[^"]*\bfa(s|b|r|-solid|-brands|-regular)\b', text)
+        assert FIRST_SCRIPT in text and text.count("kept.get(key)") == 1
+
+
+def test_every_script_of_the_site_carries_a_checksum():
+    for path in SITE.rglob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        bare = re.findall(r'<script[^>]* src="(?!https?:)[^"?]*"', text)
+        assert bare == [] or "_downloads" in path.parts, path
+
+
+def test_search_shows_words_of_the_text(visit, address):
+    page = visit().page
+    page.goto(f"{address}/search.html?q=shrinkage")
+    page.locator("#search-results p.context").first.wait_for()
+    page.wait_for_timeout(1000)
+    excerpts = page.locator("#search-results p.context").all_inner_texts()
+    assert len(excerpts) > 3
+    assert [text for text in excerpts if "Contents" in text] == []
+
+
+def test_an_address_that_leads_nowhere_has_a_page():
+    text = (SITE / "404.html").read_text(encoding="utf-8")
+    assert re.search(r'href="[^"]*/chapters/index\.html"', text)
+
+
+def test_theme_and_search_work_where_nothing_may_be_stored(visit, address):
+    visited = visit()
+    visited.page.add_init_script(
+        """Object.defineProperty(window, "localStorage", { configurable: true,
+            get() { throw new DOMException("blocked", "SecurityError"); } });"""
+    )
+    page = visited.open(f"{address}/chapters/references.html")
+    page.locator(".theme-switch-button:visible").first.click()
+    page.wait_for_function("document.documentElement.dataset.mode === 'light'")
+    assert visited.troubles == []
