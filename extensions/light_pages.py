@@ -31,8 +31,8 @@ LOCAL = re.compile(
     r'(?P<before><(?:script|link)\b[^>]*? (?:src|href)=")(?P<path>[^":?#]+\.(?:js|css))"'
 )
 # Text need not wait for the theme's scripts. Those of the search are called where they stand.
-WAITED_FOR = re.compile(r'<script (?=src="(?!https?:))(?![^>]*\b(?:defer|async)\b)')
-SEARCHES = "searchtools.js"
+WAITED_FOR = re.compile(r'<script (?=[^>]*\bsrc="(?!https?:))(?![^>]*\b(?:defer|async)\b)')
+SEARCHES = 'id="search-results"'
 STORE = """<script>try { localStorage } catch {
     const kept = new Map();
     const store = {

@@ -154,10 +154,10 @@ def test_what_a_chart_says_is_spoken(visit, address):
     first, second = page.locator(".explore").all()[1:]
     set_slider(first, "cluster", 41)
     set_slider(second, "cluster", 42)
-    spoken = first.get_by_role("status")
+    spoken = first.locator(".explore-spoken[role=status]")
     page.wait_for_function("e => e.textContent.includes('cluster 42')", arg=spoken.element_handle())
     assert "slope: own −0.702, mixed 0.282" in spoken.text_content()
-    spoken = second.get_by_role("status")
+    spoken = second.locator(".explore-spoken[role=status]")
     page.wait_for_function("e => e.textContent.includes('cluster 42')", arg=spoken.element_handle())
     assert "own intercept, slope: 0.65, −0.70" in spoken.text_content()
 
