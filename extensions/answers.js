@@ -3,6 +3,8 @@
   const KEPT = "borrowing-strength.answers";
   const OPEN = "borrowing-strength.open";
   const page = document.documentElement;
+  // Where storage is blocked, every page of the book has a store that forgets.
+  let forgets = !(localStorage instanceof Storage);
 
   // ---- what is kept ----
   const answers = () => {
@@ -20,7 +22,7 @@
     try {
       localStorage.setItem(KEPT, JSON.stringify(all));
     } catch {
-      window.forgetsAnswers = true;
+      forgets = true;
     }
   };
 
@@ -175,7 +177,8 @@
       drawing.querySelector(".prediction-mark")?.remove();
       const texts = [...drawing.querySelectorAll("text")].map((text) => text.textContent);
       const whole = drawing.getScreenCTM();
-      if (!whole || (chart && !texts.includes(chart))) continue;
+      // A drawing for another width of the window is not shown.
+      if (!drawing.getBoundingClientRect().width || (chart && !texts.includes(chart))) continue;
       const place = (element, x, y) =>
         new DOMPoint(x, y).matrixTransform(whole.inverse().multiply(element.getScreenCTM()));
       const { ticks, frame } = findAxis(drawing, axis, place);
@@ -347,7 +350,7 @@
     box.addEventListener("input", () => {
       grow();
       keep(question, { given: box.value, title });
-      if (window.forgetsAnswers) say(question, "Your browser keeps nothing for this page: download your answer before you leave.");
+      if (forgets) say(question, "Your browser keeps nothing for this page: download your answer before you leave.");
     });
     question.querySelector("button").addEventListener("click", download);
   };
@@ -379,7 +382,7 @@
       }
       const answered = counts.done + counts.right + counts.wrong;
       const notes = [`${answered} of ${items.length} answered; ${counts.right} right, ${counts.first} of them at the first try.`];
-      if (window.forgetsAnswers) notes.push("Your browser blocks storage for this site, so answers last only until you leave a page.");
+      if (forgets) notes.push("Your browser blocks storage for this site, so answers last only until you leave a page.");
       else if (location.protocol === "file:") notes.push("Read from disk, some browsers keep each page's answers apart; this list then stays empty.");
       summary.textContent = notes.join(" ");
     };

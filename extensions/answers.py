@@ -88,6 +88,7 @@ def fill_boxes(app, doctree):
     prints = json.loads(zlib.decompress(base64.b64decode(key)))
     for box in found:
         expected = prints[box["name"]]["print"]
+        box["first"] = box is found[0]
         box["answer_kind"], box["shape"] = expected["kind"], expected["shape"]
     rounds, hints = ROUNDS, list(HINTS.items())
     content = json.dumps({"key": key, "rounds": rounds, "hints": hints})
@@ -186,33 +187,14 @@ Show at once what predictions hide</label></p>
 
 
 def add_scripts(app, pagename, templatename, context, doctree):
-    """Load the script where something is asked; the short one, for the storage, everywhere."""
-    app.add_js_file(None, body=FIRST, priority=100)
+    """Load the script where something is asked."""
     body = context.get("body", "")
     if 'class="question' in body or 'class="progress-list' in body:
         app.add_css_file("answers.css")
+        app.add_js_file(None, body=FIRST, priority=100)
         app.add_js_file("answers.js", loading_method="defer", onerror=WITHOUT, priority=450)
 
 
-# Before anything is drawn: what waits is not shown for a moment. Where storage is blocked, the
-# theme and the search would stop at their first line; they get a storage that forgets.
-FIRST = """
-document.documentElement.classList.add("asks");
-try {
-  localStorage.setItem("borrowing-strength.try", "");
-  localStorage.removeItem("borrowing-strength.try");
-} catch {
-  for (const name of ["localStorage", "sessionStorage"]) {
-    const kept = new Map();
-    const value = {
-      getItem: (key) => kept.get(String(key)) ?? null,
-      setItem: (key, text) => void kept.set(String(key), String(text)),
-      removeItem: (key) => void kept.delete(String(key)),
-    };
-    Object.defineProperty(window, name, { value, configurable: true });
-  }
-  window.forgetsAnswers = true;
-  document.documentElement.dataset.mode ||= "auto";
-}
-"""
+# Before anything is drawn, so that what waits is not shown for a moment.
+FIRST = "document.documentElement.classList.add('asks')"
 WITHOUT = "document.documentElement.classList.remove('asks')"

@@ -24,6 +24,10 @@ from captions import has_output
 
 CHOICE = re.compile(r"- \[(?P<mark>[ x])\] (?P<label>.+)")
 WORDS_IN_ID = 6
+NOTE = """\
+<p class="needs-script">Work it out in the notebook, then type here what you found. The page knows
+the answers for its own seed; the notebook of a class has another.</p>
+"""
 
 
 class question(nodes.General, nodes.Element):
@@ -383,7 +387,7 @@ def visit_answer_box(self, node):
         f'data-question="{identity(self, node)}" data-name="{node["name"]}" '
         f'aria-labelledby="{name}-text">\n'
         f'<p class="question-kind" id="{name}-text">Your <code>{escape(node["label"])}</code></p>\n'
-        f"{boxes(node)}\n"
+        f"{NOTE if node['first'] else ''}{boxes(node)}\n"
         '<button type="button" class="needs-script">Check</button>\n'
         '<p class="question-status" role="status"></p>\n</div>\n'
     )

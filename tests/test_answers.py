@@ -9,7 +9,6 @@ import pytest
 
 from classroom import pages, release, sources
 from classroom.release import checks
-from extensions.finished_site import not_found
 from questions import places, read_range, split_choices
 from tests.browsing import PAGES, SITE
 from tests.test_site import violations_on
@@ -44,10 +43,15 @@ def records():
     return record
 
 
+def ask(visited, url):
+    """Open a page whose predictions wait, and with them their explorers."""
+    visited.page.goto(url)
+    visited.page.wait_for_selector("html.answering")
+    return visited.page
+
+
 def open_exercises(visit, address, name):
-    page = visit(asks=True).open(f"{address}/chapters/exercises/{name}.html")
-    page.wait_for_selector("html.answering")
-    return page
+    return ask(visit(asks=True), f"{address}/chapters/exercises/{name}.html")
 
 
 def answered(page, name, value):
@@ -95,8 +99,7 @@ def test_the_page_says_what_the_notebooks_check_says(visit, address, records, na
 def test_answers_are_checked_from_disk(visit, records):
     visited = visit(asks=True)
     visited.page.unroute("**/*")
-    page = visited.open((SITE / "chapters" / "exercises" / "e1-shrinkage.html").as_uri())
-    page.wait_for_selector("html.answering")
+    page = ask(visited, (SITE / "chapters" / "exercises" / "e1-shrinkage.html").as_uri())
     assert answered(page, "by_hand", records("e1-shrinkage")["answers"]["by_hand"]) == "Right."
     assert answered(page, "by_hand", 12345) == "Not yet: this is not the value."
     assert visited.troubles == []
@@ -195,7 +198,7 @@ def quizzes_and_predictions(page):
 
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_a_prediction_hides_the_answer_until_it_is_asked_for(visit, address, name):
-    page = visit(asks=True).open(f"{address}/{name}.html")
+    page = ask(visit(asks=True), f"{address}/{name}.html")
     _, predictions = quizzes_and_predictions(page)
     assert len(predictions) >= 3
     for asked in predictions:
@@ -214,7 +217,7 @@ def test_a_prediction_hides_the_answer_until_it_is_asked_for(visit, address, nam
 
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_a_prediction_is_named_beside_the_answer_and_kept(visit, address, name):
-    page = visit(asks=True).open(f"{address}/{name}.html")
+    page = ask(visit(asks=True), f"{address}/{name}.html")
     for asked in quizzes_and_predictions(page)[1]:
         slider = asked.get_by_role("slider")
         if slider.count():
@@ -233,7 +236,7 @@ def test_a_prediction_is_named_beside_the_answer_and_kept(visit, address, name):
 
 
 def test_a_number_on_an_axis_is_marked_on_the_chart(visit, address):
-    page = visit(asks=True).open(f"{address}/chapters/cluster-weighting.html")
+    page = ask(visit(asks=True), f"{address}/chapters/cluster-weighting.html")
     asked = page.locator(".question.predict[data-axis=y]")
     asked.get_by_role("slider").fill("70")
     asked.get_by_role("button").click()
@@ -255,7 +258,7 @@ def test_a_number_on_an_axis_is_marked_on_the_chart(visit, address):
 
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_a_choice_opens_its_reason(visit, address, name):
-    page = visit(asks=True).open(f"{address}/{name}.html")
+    page = ask(visit(asks=True), f"{address}/{name}.html")
     quizzes, _ = quizzes_and_predictions(page)
     assert len(quizzes) == 3
     for asked in quizzes:
@@ -277,7 +280,7 @@ def test_a_choice_opens_its_reason(visit, address, name):
 
 
 def test_arrow_keys_on_their_way_are_no_answers(visit, address):
-    page = visit(asks=True).open(f"{address}/chapters/shrinkage.html")
+    page = ask(visit(asks=True), f"{address}/chapters/shrinkage.html")
     asked = quizzes_and_predictions(page)[0][0]
     radios = asked.get_by_role("radio")
     radios.first.focus()
@@ -300,7 +303,7 @@ def test_arrow_keys_on_their_way_are_no_answers(visit, address):
 
 def test_progress_says_what_was_answered_and_how(visit, address):
     visited = visit(asks=True)
-    page = visited.open(f"{address}/chapters/shrinkage.html")
+    page = ask(visited, f"{address}/chapters/shrinkage.html")
     first, second, third = quizzes_and_predictions(page)[0]
     right = ".choice[data-right] label"
     first.locator(right).click()
@@ -337,7 +340,7 @@ def test_progress_lists_every_question_of_the_book(visit, address):
 
 
 def test_a_reader_may_do_without_predicting(visit, address):
-    page = visit(asks=True).open(f"{address}/{PROGRESS}.html")
+    page = ask(visit(asks=True), f"{address}/{PROGRESS}.html")
     page.get_by_label("Show at once what predictions hide").check()
     page.goto(f"{address}/chapters/shrinkage.html")
     quizzes_and_predictions(page)
@@ -347,7 +350,7 @@ def test_a_reader_may_do_without_predicting(visit, address):
 def test_where_storage_is_blocked_everything_works_and_says_so(visit, address, records):
     visited = visit(asks=True)
     visited.context.add_init_script(BLOCKED)
-    page = visited.open(f"{address}/chapters/exercises/e1-shrinkage.html")
+    page = ask(visited, f"{address}/chapters/exercises/e1-shrinkage.html")
     page.wait_for_selector("html.answering")
     right = records("e1-shrinkage")["answers"]["by_hand"]
     assert answered(page, "by_hand", right) == "Right."
@@ -382,7 +385,7 @@ def test_a_script_that_does_not_come_hides_nothing(visit, address):
 
 
 def test_on_paper_everything_is_shown_with_a_line_to_write_on(visit, address):
-    page = visit(asks=True).open(f"{address}/chapters/shrinkage.html")
+    page = ask(visit(asks=True), f"{address}/chapters/shrinkage.html")
     quizzes_and_predictions(page)
     page.emulate_media(media="print")
     assert all(shown.bounding_box()["height"] > 20 for shown in page.locator(".predicted").all())
@@ -402,7 +405,7 @@ def test_on_paper_everything_is_shown_with_a_line_to_write_on(visit, address):
     "name", ["chapters/shrinkage", "chapters/exercises/e4-categorical", PROGRESS]
 )
 def test_answered_pages_shut_nobody_out(visit, address, name):
-    page = visit(asks=True, scheme="dark", width=390).open(f"{address}/{name}.html")
+    page = ask(visit(asks=True, scheme="dark", width=390), f"{address}/{name}.html")
     page.wait_for_selector("html.answering")
     for choice in page.locator(".check .choice label").all():
         choice.click()
@@ -415,7 +418,7 @@ def test_answered_pages_shut_nobody_out(visit, address, name):
 
 
 def test_forced_colours_tell_right_from_wrong_in_words(visit, address):
-    page = visit(asks=True, forced_colors="active").open(f"{address}/chapters/shrinkage.html")
+    page = ask(visit(asks=True, forced_colors="active"), f"{address}/chapters/shrinkage.html")
     asked = quizzes_and_predictions(page)[0][0]
     asked.locator(".choice label").first.click()
     outline = asked.evaluate("e => getComputedStyle(e).borderTopStyle")
@@ -440,12 +443,3 @@ def test_a_slider_that_cannot_be_is_refused(wrong):
 def test_boxes_are_named_by_row_and_column():
     assert places([3]) == ["1", "2", "3"]
     assert places([2, 2]) == ["1, 1", "1, 2", "2, 1", "2, 2"]
-
-
-def test_a_page_for_wrong_addresses_leads_home():
-    class Config:
-        html_baseurl, html_title, language = "https://owner.github.io/name/", "A & B", "en"
-
-    page = not_found(Config)
-    assert 'href="/name/"' in page and "A &amp; B" in page
-    assert (SITE / "404.html").exists()

@@ -10,6 +10,7 @@ from helpers.tables.comparison import compare_models, summarize_fits, summarize_
 from helpers.tables.contrasts import marginal_slopes, pairwise_contrasts
 from helpers.tables.data_checks import check_data
 from helpers.tables.densities import ESTIMATES, density_grid, estimate_densities
+from helpers.tables.display import show_numbers_plainly
 from helpers.tables.effects import (
     coefficients,
     compound_symmetry,
@@ -61,3 +62,5 @@ __all__ = [
     "summarize_model",
     "variance_components",
 ]
+
+show_numbers_plainly()
