@@ -38,7 +38,7 @@ NEUTRAL = (
     "works?|notebooks?|final|finished|draft|old|new|late|version|solutions?|answers?|src|"
     "downloads?|documents?|backup|nbgrader"
 )
-NEUTRAL_IN_FILES = rf"{NEUTRAL}|copy|copie|kopie|of|von|de|my|s"
+NEUTRAL_IN_FILES = rf"{NEUTRAL}|copy|kopie|of|von|de|my|s"
 # A number that a platform gives a hand-in; shorter ones are part of a name.
 HAND_IN = re.compile(r"^(?P<name>.*[^\W\d].*?)[_-](late[_-])?(?P<number>\d{5,})$", re.IGNORECASE)
 

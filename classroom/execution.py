@@ -39,7 +39,7 @@ MOST_CHARACTERS = 50_000_000
 FILE_BYTES = 100_000_000
 # After its time is up a cell is interrupted; if it goes on, the kernel is ended.
 GRACE_SECONDS = 5
-WATCH_SECONDS = 0.1
+WATCH_SECONDS = 0.25
 
 
 class Execution(NotebookClient):

@@ -39,6 +39,7 @@ from classroom.assignments import NOT_SHARED
 from classroom.collection import Submission, file_table, find_submissions
 from classroom.course import PREPARED, Course, TeacherError, call_nbgrader
 from classroom.execution import CELL_SECONDS, MEMORY_BYTES, TOTAL_SECONDS, forbid_points, label
+from classroom.restore import STAND_IN
 from classroom.sources import ROOT
 
 FAILED, BY_HAND, GRADED = "failed", "needs manual points", "graded"
@@ -206,10 +207,13 @@ class Grader:
                 check=True,
             )
             executed = read(target)
+            executed.cells = [cell for cell in executed.cells if STAND_IN not in cell.metadata]
+            nbformat.write(executed, target)
             return [*executed.metadata.pop("reasons"), *errors_of(executed)]
         except (subprocess.SubprocessError, OSError, ValueError) as error:
             reason = f"the notebook could not be run ({type(error).__name__})"
         notebook = read(prepared)
+        notebook.cells = [cell for cell in notebook.cells if STAND_IN not in cell.metadata]
         for cell in notebook.cells:
             if cell.cell_type == "code":
                 forbid_points(cell, reason)

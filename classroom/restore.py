@@ -22,6 +22,7 @@ from classroom import sources
 LARGEST_FILE = 200_000_000
 LARGEST_SOURCE = 10_000_000
 IMPORTS = "imports: "
+STAND_IN = "stand_in"
 KINDS = {"code": new_code_cell, "raw": new_raw_cell}
 MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
@@ -348,6 +349,7 @@ class _Restoration:
                 answers.append(original)
             elif sources.is_check(original):
                 self._move_check(original, answers)
+                self._stand_in(original, answers)
                 answers = []
 
     def _move_check(self, check, answers):
@@ -360,6 +362,20 @@ class _Restoration:
             target = self._answered_below(check, target)
         if target > start:
             self.cells.insert(target, self.cells.pop(start))
+
+    def _stand_in(self, check, answers):
+        """Where a question was deleted, let those behind it find what they may rest on.
+
+        The reference's solution comes behind the check, which fails without it, and is taken out
+        again once the notebook has run.
+        """
+        solution = "\n".join(sources.solution(cell) for cell in answers)
+        needed = _names(solution, ast.Store) & _names(sources.visible(check), ast.Load)
+        stored = [_names(cell.source, ast.Store) for cell in self.cells if cell.cell_type == "code"]
+        if any(_name(cell) in self.found for cell in answers) or needed & set().union(*stored):
+            return
+        cell = new_code_cell(solution, metadata={STAND_IN: True})
+        self.cells.insert(self._index(_name(check)) + 1, cell)
 
     def _answered_below(self, check, index):
         """Return where a question without an answer above its check is answered below it."""
@@ -493,6 +509,8 @@ def fingerprints(notebook):
         elif sources.is_check(cell):
             answers[_name(cell)] = "\n".join(code)
             code = []
-        elif cell.cell_type == "code" and (sources.is_answer(cell) or _name(cell) is None):
+        elif cell.cell_type != "code" or STAND_IN in cell.metadata:
+            continue
+        elif sources.is_answer(cell) or _name(cell) is None:
             code.append(cell.source.strip())
     return answers

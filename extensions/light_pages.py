@@ -30,6 +30,9 @@ FONT_AWESOME = re.compile(r'\s*<script defer src="[^"]*/fontawesome\.js[^"]*"></
 LOCAL = re.compile(
     r'(?P<before><(?:script|link)\b[^>]*? (?:src|href)=")(?P<path>[^":?#]+\.(?:js|css))"'
 )
+# Text need not wait for the theme's scripts. Those of the search are called where they stand.
+WAITED_FOR = re.compile(r'<script (?=[^>]*\bsrc="(?!https?:))(?![^>]*\b(?:defer|async)\b)')
+SEARCHES = 'id="search-results"'
 STORE = """<script>try { localStorage } catch {
     const kept = new Map();
     const store = {
@@ -86,6 +89,8 @@ def mended(text, folder):
     """Return a page with its icons, its store and the checksums of its scripts."""
     text = FONT_AWESOME.sub("", text)
     text = ICON.sub(drawn_icon, text)
+    if SEARCHES not in text:
+        text = WAITED_FOR.sub("<script defer ", text)
     text = text.replace(FIRST_SCRIPT, STORE + FIRST_SCRIPT, 1)
     return LOCAL.sub(lambda found: with_checksum(found, folder), text)
 

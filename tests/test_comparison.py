@@ -2,7 +2,7 @@
 
 import pytest
 
-from helpers.models.design import DataError
+from helpers.models.columns import DataError
 from helpers.models.fits import fit_mixed
 from helpers.tables import (
     compare_models,

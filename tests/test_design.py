@@ -4,14 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from helpers.models.columns import DataError, check_columns
 from helpers.models.design import (
-    DataError,
-    check_columns,
     fixed_design,
     number_clusters,
     plain_names,
     random_design,
-    without_unused_levels,
 )
 from helpers.models.formula import parse
 from helpers.models.likelihood import Block
@@ -38,7 +36,7 @@ def data():
         ("y ~ x", ["Intercept", "x"]),
         ("y ~ ses", ["Intercept", "sesmid", "seshigh"]),
         ("y ~ 0 + ses", ["seslow", "sesmid", "seshigh"]),
-        ("y ~ x * ses", ["Intercept", "sesmid", "seshigh", "x", "x:sesmid", "x:seshigh"]),
+        ("y ~ x * ses", ["Intercept", "x", "sesmid", "seshigh", "x:sesmid", "x:seshigh"]),
         ("y ~ I(x ** 2)", ["Intercept", "I(x ** 2)"]),
     ],
 )
@@ -105,7 +103,7 @@ def test_nested_levels_are_numbered_within_their_cluster():
 
 def test_unused_levels_have_no_column(data):
     wider = data.assign(ses=data["ses"].cat.add_categories("top"))
-    assert fixed_design("y ~ ses", without_unused_levels(wider)).names[-1] == "seshigh"
+    assert fixed_design("y ~ ses", wider).names[-1] == "seshigh"
     assert wider["ses"].cat.categories.tolist() == ["low", "mid", "high", "top"]
 
 
@@ -135,14 +133,11 @@ def test_plain_names_of_interactions():
     [
         ("y ~ same", {}, "'same' is constant in the fixed effects of 'y ~ same'"),
         ("y ~ x + I(2 * x)", {}, r"'I\(2 \* x\)' is redundant"),
-        ("y ~ nope", {}, "no column 'nope'; it has y, x, ses, school, same"),
         ("y ~ x", {"y": "a"}, "one column of numbers"),
-        ("y ~ x", {"y": True}, "one column of numbers"),
+        ("y ~ x", {"y": True}, "true or false: .*logistic"),
         ("y ~ x", {"y": 2.0}, "'y' is constant"),
         ("y + x ~ ses", {}, "one column of numbers"),
-        ("y ~ x", {"x": np.nan}, "missing values: 24 in 'x'. Drop"),
-        ("y ~ x", {"x": np.inf}, "'x' holds infinite"),
-        ("y ~ nosuch(x)", {}, "cannot be computed.*nosuch"),
+        ("y ~ x", {"x": 1.0 + 1e-15 * np.arange(24)}, "'x' is constant"),
         ("y ~ school", {"school": list("abcdefghijklmnopqrstuvwx")}, "24 observations cannot"),
     ],
 )
@@ -153,11 +148,11 @@ def test_fixed_designs_that_are_refused(formula, change, message, data):
 
 def test_functions_that_leave_the_numbers_are_refused(data):
     with np.errstate(all="ignore"):
-        with pytest.raises(DataError, match="cannot be computed.*missing"):
+        with pytest.raises(DataError, match="not finite in every row"):
             fixed_design("y ~ np.log(x)", data)
         with pytest.raises(DataError, match="not finite in every row"):
             fixed_design("y ~ np.log(zero)", data.assign(zero=[0.0, *range(1, 24)]))
-        with pytest.raises(DataError, match="cannot be computed.*missing"):
+        with pytest.raises(DataError, match="not finite in every row"):
             fixed_design("np.log(y) ~ x", data)
 
 
@@ -169,7 +164,6 @@ def test_functions_that_leave_the_numbers_are_refused(data):
         ("(0 + same + x | school)", {"x": 1.0}, "'x' is constant in the random effects"),
         ("(same | school)", {}, "'same' is constant in the random effects"),
         ("(1 | school)", {"school": ["a", 1] * 12}, "mixes kinds of labels"),
-        ("(1 | school) + (0 + ses | school)", {}, "3 columns.*single numeric effect"),
         ("(1 | school) + (1 | school:x)", {}, "24 observations for 24 random effects"),
     ],
 )

@@ -4,29 +4,36 @@ Tolerances: 1e-4 for a criterion, 1e-3 relative for everything that is estimated
 """
 
 import json
-import re
 import warnings
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from statsmodels.tools.sm_exceptions import ConvergenceWarning, SingularMatrixWarning
 
 import helpers.models.fits
 from helpers.data.datasets import load_pupils
 from helpers.data.simulate import SCENARIOS, create_data
-from helpers.models.design import DataError
-from helpers.models.fits import ConvergenceError, fit_by_cluster, fit_mixed, fit_pooled
-from helpers.models.reml import ProfiledModel
+from helpers.models.as_statsmodels import ResultsError
+from helpers.models.columns import DataError
+from helpers.models.fits import (
+    ConvergenceError,
+    fit_by_cluster,
+    fit_many,
+    fit_mixed,
+    fit_pooled,
+)
 from helpers.tables import (
     fixed_effects,
     random_effect_correlations,
     random_effects,
     variance_components,
 )
+from tests.random_data import draw
 
 REFERENCE = json.loads(
     (Path(__file__).parent / "reference" / "lme4_fits.json").read_text(encoding="utf-8")
@@ -159,61 +166,34 @@ def test_fit_warns_of_nothing(data_of):
         fit_mixed("y ~ x + (x | cluster)", data_of("boundary: both variances 0"))
 
 
-# ---- the comparison of the two routes --------------------------------------------------------
+# ---- what makes a fit trusted ----------------------------------------------------------------
 
 
-def statsmodels_stops_early(monkeypatch):
-    """Let statsmodels come back with a criterion .01 above the optimum."""
-    polish = helpers.models.fits._polish
+def test_a_criterion_that_the_density_does_not_confirm_raises(monkeypatch, data_of):
+    density = helpers.models.fits.density_criterion
 
-    class Stopped:
-        def __init__(self, results):
-            self.llf = results.llf - 0.005
+    def wrong(*arrays, **options):
+        criterion, largest = density(*arrays, **options)
+        return criterion + 0.01, largest
 
-    monkeypatch.setattr(helpers.models.fits, "_polish", lambda *a, **k: Stopped(polish(*a, **k)))
-
-
-def solver_stops_early(monkeypatch, *, always):
-    """Let our own solver stop at its start; `always`: also when statsmodels shows the way."""
-    solve = ProfiledModel.solve
-
-    def stop(self, start=None):
-        if start is None or always:
-            return replace(self._solution(np.array([1.0, 0, 1])), converged=True)
-        return solve(self, start)
-
-    monkeypatch.setattr(ProfiledModel, "solve", stop)
-
-
-def test_disagreement_raises_when_statsmodels_is_worse(monkeypatch, data_of):
-    statsmodels_stops_early(monkeypatch)
+    monkeypatch.setattr(helpers.models.fits, "density_criterion", wrong)
     with pytest.raises(ConvergenceError) as error:
         fit_mixed("y ~ x + (x | cluster)", data_of("baseline"))
     message = str(error.value)
     assert "y ~ x + (1 + x | cluster)" in message
-    assert re.search(r"3012\.189508 by the profiled", message)
-    assert re.search(r"3012\.199508 by statsmodels", message)
-    assert "rescale" in message
-
-
-def test_disagreement_raises_when_our_solver_is_worse(monkeypatch, data_of):
-    solver_stops_early(monkeypatch, always=True)
-    with pytest.raises(ConvergenceError, match=r"3012\.1895.. by statsmodels"):
-        fit_mixed("y ~ x + (x | cluster)", data_of("baseline"))
-
-
-def test_the_better_route_wins(monkeypatch, data_of):
-    solver_stops_early(monkeypatch, always=False)
-    fit = fit_mixed("y ~ x + (x | cluster)", data_of("baseline"))
-    assert fit.criterion == pytest.approx(3012.1895, abs=1e-4)
+    assert "3012.189508 by the profiled" in message
+    assert "3012.199508 by the density" in message
 
 
 def test_a_solution_that_is_not_stationary_raises(monkeypatch, data_of):
-    solve = ProfiledModel.solve
-    monkeypatch.setattr(
-        ProfiledModel, "solve", lambda self, start=None: replace(solve(self), converged=False)
-    )
-    with pytest.raises(ConvergenceError):
+    """The search stops at its start."""
+
+    def stay(likelihood, responses):
+        factor = likelihood.moment_start(responses)
+        return factor, likelihood.evaluate(factor, responses)
+
+    monkeypatch.setattr("helpers.models.estimates.solve", stay)
+    with pytest.raises(ConvergenceError, match="not flat"):
         fit_mixed("y ~ x + (x | cluster)", data_of("baseline"))
 
 
@@ -225,8 +205,8 @@ def test_a_solution_that_is_not_stationary_raises(monkeypatch, data_of):
         ({"n_cluster": 15, "obs_per_cluster": 8, "seed": 1}, 0.30078125),
     ],
 )
-def test_statsmodels_is_led_back_when_its_likelihood_overflows(arguments, unit):
-    """On these boundaries lbfgs or bfgs end at an infinite likelihood; Nelder-Mead does not."""
+def test_statsmodels_shows_fits_at_the_boundary(arguments, unit):
+    """From these its own lbfgs or bfgs would go on to an infinite likelihood."""
     data = create_data(**arguments).assign(u=lambda d: d["x"] / unit)
     fit = fit_mixed("y ~ x + (u | cluster)", data)
     assert fit.singular
@@ -331,15 +311,6 @@ def test_year_and_large_units_as_predictor(fit_of, data_of):
     assert fit.criterion - shift == pytest.approx(fit_of("sleepstudy").criterion, abs=1e-4)
 
 
-def test_units_too_far_apart_for_statsmodels_are_refused_not_misfitted(data_of):
-    """With a slope variance near 1e-13 statsmodels' covariance matrix is singular to rounding."""
-    data = data_of("baseline")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with pytest.raises(ConvergenceError, match="rescale"):
-            fit_mixed("y ~ x + (x | cluster)", data.assign(x=data["x"] * 1e6))
-
-
 def test_several_uncorrelated_slopes_agree_with_statsmodels(data_of):
     data = data_of("baseline").assign(z=lambda d: np.arange(len(d)) % 7 - 3.0)
     fit = fit_mixed("y ~ x + (1 | cluster) + (0 + z | cluster) + (0 + x | cluster)", data)
@@ -392,12 +363,242 @@ def test_clusters_that_cannot_be_fitted_are_reported():
 
 
 def test_other_sizes_solve_without_help():
-    """Sizes and seeds beyond the reference: the two routes must agree on each."""
+    """Sizes and seeds beyond the reference: statsmodels' likelihood must be the same at each."""
     for seed in range(1, 6):
         data = create_data(n_cluster=12, obs_per_cluster=6, sd_slope=0.1, seed=seed)
         fit = fit_mixed("y ~ x + (x | cluster)", data)
         assert fit.converged
         assert -2 * fit.results.llf == pytest.approx(fit.criterion, abs=1e-4)
+
+
+# ---- anybody's names, units and formulas -----------------------------------------------------
+
+ODD_NAMES = [
+    "Treatment",
+    "Sum",
+    "C",
+    "I",
+    "Q",
+    "Intercept",
+    "scale",
+    "center",
+    "poly",
+    "bs",
+    "class",
+]
+ODD_NAMES += ["lambda", "np", "True", "my x", "a.b", "x:y", "y|x", "1", "Größe", "log", "contr"]
+
+
+def lines(**change):
+    """Twelve clusters of six rows, with lines of their own."""
+    stream = np.random.default_rng(0)
+    g, x = np.repeat(np.arange(12), 6), np.tile(np.arange(6.0), 12)
+    own = stream.normal(size=(12, 2)) * [1, 0.4]
+    y = x + own[g, 0] + own[g, 1] * x + stream.normal(size=72)
+    return pd.DataFrame({"g": g, "x": x, "y": y, "h": x % 2}).assign(**change)
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_column_may_have_any_name(name):
+    plain = fit_mixed("y ~ x + (x | g)", lines())
+    data = (
+        lines().rename(columns={"x": name}).assign(Q=1, C=2)
+        if name not in "QC"
+        else lines(**{name: lines()["x"]})
+    )
+    for text in (f"`{name}`", f"Q('{name}')"):
+        fit = fit_mixed(f"y ~ {text} + ({text} | g)", data)
+        assert fit.criterion == pytest.approx(plain.criterion, abs=1e-8)
+        np.testing.assert_allclose(fit.predict(data.head(3)), plain.predict().head(3))
+    assert fit_pooled(f"y ~ `{name}`", data).fixed.iloc[1] == pytest.approx(
+        fit_pooled("y ~ x", lines()).fixed["x"]
+    )
+    if name != "Intercept":
+        assert -2 * fit.results.llf == pytest.approx(plain.criterion, abs=1e-4)
+
+
+def test_a_grouping_column_may_have_any_name():
+    plain = fit_mixed("y ~ x + (1 | g/h)", lines())
+    data = lines().rename(columns={"g": "if", "h": "my h"})
+    fit = fit_mixed("y ~ x + (1 | if/`my h`)", data)
+    assert fit.criterion == pytest.approx(plain.criterion, abs=1e-8)
+    assert -2 * fit.results.llf == pytest.approx(plain.criterion, abs=1e-4)
+
+
+def test_columns_that_the_formula_does_not_use_may_have_any_name():
+    names = dict.fromkeys(["C", "I", "Q", "np", "center", "Treatment", "Intercept"], 1.0)
+    formula = "y ~ C(h, Treatment(1.0)) + center(x) + I(x**2) + np.exp(-x) + (1 | g/h)"
+    with pytest.raises(DataError, match="cannot be told|is redundant|identified"):
+        fit_mixed(f"{formula} + (1 | nope)".replace(" + (1 | nope)", " + x"), lines())
+    plain, other = fit_mixed(formula, lines()), fit_mixed(formula, lines(**names))
+    assert other.criterion == plain.criterion
+
+
+def test_a_level_and_a_column_that_print_alike_keep_apart():
+    data = lines(a=np.tile(["b", "z"], 36), az=np.random.default_rng(1).normal(size=72))
+    assert fit_mixed("y ~ a + az + (1 | g)", data).fixed.index.tolist() == [
+        "Intercept",
+        "a[z]",
+        "az",
+    ]
+
+
+def test_a_power_is_a_power(data_of):
+    """sleepstudy, lme4 1.1-31: lmer(Reaction ~ I(Days^2) + (1 | Subject))."""
+    data = data_of("sleepstudy")
+    for days in (data["Days"].astype(int), data["Days"].astype(float)):
+        fit = fit_mixed("Reaction ~ I(Days^2) + (1 | Subject)", data.assign(Days=days))
+        assert fit.criterion == pytest.approx(1795.988591, abs=1e-4)
+
+
+def test_powers_in_every_function():
+    data, square = lines(x=lines()["x"].astype(int)), lines()["x"] ** 2
+    expected = np.polyfit(square, data["y"], 1)[0]
+    assert fit_pooled("y ~ I(x^2)", data).fixed.iloc[1] == pytest.approx(expected)
+    own = fit_by_cluster("y ~ I(x^2)", data, "g")
+    first = np.polyfit(square[:6], data["y"][:6], 1)[0]
+    assert own.iloc[0, 3] == pytest.approx(first)
+    one = fit_mixed("y ~ I(x^2) + (I(x^2) | g)", data)
+    other = fit_mixed("y ~ z + (z | g)", data.assign(z=square))
+    assert one.criterion == pytest.approx(other.criterion, abs=1e-8)
+    many = fit_many("y ~ I(x^2) + (I(x^2) | g)", data, data[["y"]])
+    assert many.criterion[0] == pytest.approx(one.criterion, abs=1e-8)
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "y ~ center(x) + (center(x) | g)",
+        "y ~ scale(x) + (1 | g) + (0 + scale(x) | g)",
+        "y ~ standardize(x) + (1 | g)",
+        "y ~ poly(x, 2) + (poly(x, 2) || g)",
+        "y ~ bs(x, df=4) + (1 | g)",
+        "y ~ np.log(x + 1) + (1 | g) + (0 + np.log(x + 1) | g)",
+        "y ~ I(x + 1) + I(h + 1) + (I(x + 1) + I(h + 1) | g)",
+        "y ~ np.where(x > 2, x, 0) + (1 | g)",
+    ],
+)
+def test_functions_keep_the_state_of_the_fit(formula):
+    fit = fit_mixed(formula, lines())
+    np.testing.assert_allclose(fit.predict(lines().iloc[[3]]), fit.predict().iloc[[3]], rtol=1e-9)
+
+
+def test_no_fixed_effect_at_all():
+    fit = fit_mixed("y ~ 0 + (1 | g)", lines())
+    assert fit.fixed.empty and fit.fixed_covariance.shape == (0, 0)
+    assert fit.predict(pd.DataFrame({"g": [0, 99]})).iloc[1] == 0
+    assert -2 * fit.results.llf == pytest.approx(fit.criterion, abs=1e-4)
+
+
+def test_independent_terms_of_several_effects():
+    """lme4's (f || g) for a factor has 1 + 3 + 6 + 1 parameters here."""
+    data = lines(f=np.tile(["a", "b", "c"], 24))
+    fit = fit_mixed("y ~ f + (f || g)", data)
+    assert [block.size for block in fit.random_design.blocks] == [1, 3]
+    with pytest.raises(ResultsError, match="one term with several correlated effects"):
+        fit.results  # noqa: B018
+    assert "no such model" in fit.statsmodels_call
+
+
+UNITS = {
+    "age": (15.0, 40.0),
+    "year": (6.0, 2010.0),
+    "income": (3e4, 5e4),
+    "seconds since 1970": (1e5, 1.7e9),
+    "hertz": (5e3, 1e4),
+    "microns": (1e-6, 3e-6),
+}
+
+
+@pytest.mark.parametrize(("unit", "offset"), UNITS.values(), ids=UNITS.keys())
+@pytest.mark.parametrize("slope_sd", [0, 0.4], ids=["boundary", "inside"])
+@pytest.mark.parametrize("seed", range(3))
+def test_units_of_a_predictor_do_not_matter(unit, offset, slope_sd, seed):
+    data = create_data(n_cluster=12, obs_per_cluster=6, sd_slope=slope_sd, seed=seed)
+    moved = data.assign(x=offset + unit * data["x"])
+    for formula, start in [
+        ("y ~ x + (x | cluster)", moved),
+        ("y ~ x + (x || cluster)", data.assign(x=unit * data["x"])),
+    ]:
+        plain, other = fit_mixed(formula, data), fit_mixed(formula, start)
+        shift = 2 * np.log(unit)
+        assert other.criterion - shift == pytest.approx(plain.criterion, abs=1e-4)
+        np.testing.assert_allclose(other.predict(), plain.predict(), atol=1e-3)
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(
+    st.integers(0, 10_000),
+    st.floats(-9, 9),
+    st.floats(-1e4, 1e4),
+    st.sampled_from([0.0, 0.05, 0.3]),
+    st.booleans(),
+)
+def test_a_linear_change_of_a_predictor_changes_nothing_else(seed, power, offset, sd, reml):
+    """x becomes 10^power (x + offset): the criterion moves by the log of the unit, the fit not."""
+    data = create_data(n_cluster=10, obs_per_cluster=5, sd_slope=sd, seed=seed)
+    unit = 10.0**power
+    moved = data.assign(x=unit * (data["x"] + offset))
+    plain = fit_mixed("y ~ x + (x | cluster)", data, reml)
+    other = fit_mixed("y ~ x + (x | cluster)", moved, reml)
+    shift = 2 * np.log(unit) if reml else 0
+    assert other.criterion - shift == pytest.approx(plain.criterion, abs=1e-4)
+    np.testing.assert_allclose(other.predict(), plain.predict(), atol=2e-3)
+    new = fit_mixed("y ~ x + (x | cluster)", moved, reml).predict(moved.head(3))
+    np.testing.assert_allclose(new, other.predict().head(3), atol=1e-6)
+
+
+def test_calendar_dates_and_squares_of_years_are_no_copies():
+    stream = np.random.default_rng(1)
+    year = 2000 + stream.integers(0, 20, 72)
+    data = lines(year=year, day=20_240_000 + 100 * stream.integers(1, 13, 72))
+    fit_mixed("y ~ year + I(year**2) + (1 | g)", data)
+    fit_mixed("y ~ day + (1 | g)", data)
+    near = data["year"] + 1e-9 * stream.normal(size=72)
+    with pytest.raises(DataError, match=r"'z' is redundant \(all but a copy of year\)"):
+        fit_mixed("y ~ x + year + z + (1 | g)", data.assign(z=near))
+
+
+def test_variances_a_million_times_apart():
+    data = lines()
+    data["y"] = 1e6 * np.random.default_rng(2).normal(size=12)[data["g"]] + data["y"]
+    fit = fit_mixed("y ~ x + (1 | g)", data)
+    within = fit_pooled("y ~ 0 + x + C(g)", data)
+    assert fit.sigma == pytest.approx(within.sigma, rel=1e-4)
+    assert fit.fixed["x"] == pytest.approx(within.fixed["x"], rel=1e-6)
+
+
+NOT_IDENTIFIED = {
+    "fixed and random": ("y ~ x + C(g) + (1 | g)", {}, "'g' is both fixed and random"),
+    "text": ("y ~ g + (x | g)", {"g": lines()["g"].astype(str)}, "'g' is both fixed and random"),
+    "nested and fixed": ("y ~ C(h):C(g) + (1 | g/h)", {}, "both fixed and random"),
+    "one level each": ("y ~ (1 | g) + (1 | g:h)", {"h": lines()["g"] % 3}, "only the sum"),
+    "one level each, unique": ("y ~ (1 | g/h)", {"h": lines()["g"] + 50}, "only the sum"),
+    "one row each": ("y ~ x + (1 | g)", {"g": range(72)}, "72 observations for 72 random"),
+    "two rows each": ("y ~ x + (x | g)", {"g": np.arange(72) // 2}, "lme4 refuses as well"),
+}
+
+
+@pytest.mark.parametrize(
+    ("formula", "change", "message"), NOT_IDENTIFIED.values(), ids=NOT_IDENTIFIED.keys()
+)
+def test_what_is_not_identified_is_refused_by_name(formula, change, message):
+    with pytest.raises(DataError, match=message):
+        fit_mixed(formula, lines(**change))
+
+
+def test_the_pasted_call_reaches_the_criterion_or_says_by_how_much_not():
+    fit = fit_mixed("y ~ x + (1 | g/h)", lines())
+    call, _, comment = fit.statsmodels_call.partition("\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        results = eval(call, {"smf": smf, "data": lines()})
+    gap = abs(-2 * results.llf - fit.criterion)
+    assert bool(gap < 1e-3) is (comment == "")
+    poly = fit_mixed("y ~ poly(x, 2) + (1 | g)", lines())
+    assert "breaks off" in poly.statsmodels_call
+    with pytest.raises(ResultsError, match="poly.*The fit stands"):
+        poly.results  # noqa: B018
 
 
 # ---- what a model and an optimiser can do ----------------------------------------------------
@@ -426,3 +627,22 @@ def test_the_default_optimiser_of_statsmodels_misses_the_pupils_optimum():
             vc_formula={"cell": "0 + C(ses)"},
         ).fit()
     assert -2 * default.llf > fit.criterion + 5
+
+
+# ---- random data sets (tests/random_data.py, tests/reference/make_random_fits.R) -------------
+
+RANDOM = json.loads(
+    (Path(__file__).parent / "reference" / "random_fits.json").read_text(encoding="utf-8")
+)
+
+
+@pytest.mark.parametrize("seed", RANDOM)
+def test_random_data_sets_are_never_above_lme4_s_best(seed):
+    formula, data, reml, _ = draw(int(seed))
+    best = RANDOM[seed]
+    fit = fit_mixed(formula, data, reml)
+    assert fit.criterion == pytest.approx(best, abs=1e-4, rel=0)
+    rows = data.head(4)
+    np.testing.assert_allclose(
+        fit.predict(rows).astype(float), fit.predict().head(4).astype(float), atol=1e-6 * fit.sigma
+    )

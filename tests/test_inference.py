@@ -17,7 +17,7 @@ from helpers import (
     profile_curves,
 )
 from helpers.models import DataError, kenward_roger, prediction_intervals
-from helpers.models.likelihood import Design
+from helpers.models.likelihood import Likelihood
 from tests.designs import BLOCKS, every_design, unbalanced
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -64,7 +64,7 @@ def dense(fit):
 def test_derivatives_with_a_given_variance(blocks, reml):
     stream = np.random.default_rng(1)
     fixed, random, clusters = unbalanced(blocks, stream, n_clusters=12)
-    design = Design(fixed, random, clusters, blocks, reml=reml)
+    design = Likelihood(fixed, random, clusters, blocks, reml=reml)
     responses = design.reduce(stream.normal(size=(len(clusters), 3)))
     theta = stream.normal(size=(design.n_parameters, 3))
     state = np.vstack([theta, 0.3 * stream.normal(size=3)])
@@ -88,7 +88,7 @@ def test_derivatives_with_a_given_variance(blocks, reml):
 def test_at_its_own_variance_nothing_is_profiled_out():
     stream = np.random.default_rng(2)
     fixed, random, clusters = unbalanced(BLOCKS["intercept"], stream, n_clusters=9)
-    design = Design(fixed, random, clusters, BLOCKS["intercept"])
+    design = Likelihood(fixed, random, clusters, BLOCKS["intercept"])
     responses = design.reduce(stream.normal(size=(len(clusters), 4)))
     factor = np.full((1, 1, 4), 0.7)
     free = design.evaluate(factor, responses)
@@ -100,7 +100,7 @@ def test_at_its_own_variance_nothing_is_profiled_out():
 def test_a_design_without_fixed_effects_is_the_density_of_zero_mean():
     stream = np.random.default_rng(3)
     clusters, ones = np.repeat(np.arange(5), 4), np.ones((20, 1))
-    design = Design(np.empty((20, 0)), ones, clusters, BLOCKS["intercept"], reml=False)
+    design = Likelihood(np.empty((20, 0)), ones, clusters, BLOCKS["intercept"], reml=False)
     response = stream.normal(size=(20, 1))
     found = design.evaluate(np.full((1, 1, 1), 0.8), design.reduce(response))
     same = clusters[:, None] == clusters
@@ -256,13 +256,13 @@ def test_too_few_points_are_refused(slopes, n_points):
 
 
 def test_draws_do_not_depend_on_the_processes(slopes):
-    alone = bootstrap(slopes, n_datasets=1100, seed=3, n_workers=1)
-    pd.testing.assert_frame_equal(alone, bootstrap(slopes, n_datasets=1100, seed=3, n_workers=2))
-    assert not alone.equals(bootstrap(slopes, n_datasets=1100, seed=4, n_workers=1))
+    alone = bootstrap(slopes, n_datasets=1100, seed=3, n_jobs=1)
+    pd.testing.assert_frame_equal(alone, bootstrap(slopes, n_datasets=1100, seed=3, n_jobs=2))
+    assert not alone.equals(bootstrap(slopes, n_datasets=1100, seed=4, n_jobs=1))
 
 
 def test_draws_have_the_moments_of_the_fit(slopes):
-    draws = bootstrap(slopes, n_datasets=4000, n_workers=1)
+    draws = bootstrap(slopes, n_datasets=4000, n_jobs=1)
     fixed = draws[[("fixed", "", name) for name in slopes.fixed.index]].to_numpy()
     error = np.sqrt(np.diag(slopes.fixed_covariance))
     # REML fixed effects are unbiased; four Monte Carlo standard errors.

@@ -140,10 +140,10 @@ def test_wald_intervals_are_of_fixed_effects_only():
 
 def test_bootstrap_intervals_are_quantiles_of_the_draws():
     fit = fit_mixed("Reaction ~ Days + (Days | Subject)", load_sleepstudy())
-    draws = bootstrap(fit, n_datasets=500, seed=2, n_workers=1)
+    draws = bootstrap(fit, n_datasets=500, seed=2, n_jobs=1)
     table = intervals(fit, "bootstrap", draws=draws, level=0.9)
     pd.testing.assert_frame_equal(
-        table, intervals(fit, "bootstrap", n_datasets=500, seed=2, n_workers=1, level=0.9)
+        table, intervals(fit, "bootstrap", n_datasets=500, seed=2, n_jobs=1, level=0.9)
     )
     np.testing.assert_allclose(table["upper_95"], np.nanquantile(draws, 0.95, axis=0))
 
@@ -159,7 +159,7 @@ def test_bad_input_is_refused():
     with pytest.raises(TypeError, match="seed"):
         intervals(fit, seed=1)
     other = fit_mixed("Reaction ~ Days + (Days | Subject)", load_sleepstudy())
-    draws = bootstrap(other, n_datasets=2, n_workers=1)
+    draws = bootstrap(other, n_datasets=2, n_jobs=1)
     with pytest.raises(ValueError, match="not of this fit"):
         intervals(fit, "bootstrap", draws=draws)
 

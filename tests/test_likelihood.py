@@ -1,12 +1,12 @@
 """Derivatives of the profiled criterion, and many data sets against one at a time.
 
-That the criterion is the normal density is shown in tests/test_reml.py.
+That the criterion is the normal density is shown in tests/test_estimates.py.
 """
 
 import numpy as np
 import pytest
 
-from helpers.models.likelihood import Block, Design
+from helpers.models.likelihood import Block, Likelihood
 from tests.designs import both_criteria, every_design, unbalanced
 
 
@@ -19,7 +19,7 @@ def arrays(blocks, seed=1):
 
 def some_design(blocks, *, reml=True):
     fixed, random, clusters, responses = arrays(blocks)
-    design = Design(fixed, random, clusters, blocks, reml=reml)
+    design = Likelihood(fixed, random, clusters, blocks, reml=reml)
     theta = np.random.default_rng(0).normal(0.6, 0.5, (design.n_parameters, 5))
     return design, design.reduce(responses), theta
 
@@ -109,9 +109,9 @@ def test_the_start_knows_which_effects_vary():
     matrix = np.column_stack([np.ones(3200), stream.normal(size=3200)])
     effects = stream.normal(size=(400, 2)) * [2, 0.5]
     response = (matrix * effects[clusters]).sum(axis=1) + stream.normal(size=3200)
-    design = Design(matrix, matrix, clusters, [Block(2)])
+    design = Likelihood(matrix, matrix, clusters, [Block(2)])
     start = design.moment_start(design.reduce(response[:, None]))[:, :, 0]
-    sds = np.abs(np.diag(np.linalg.inv(design.whitening) @ start))
+    sds = np.abs(np.diag(design.to_effects @ start))
     np.testing.assert_allclose(sds, [2, 0.5], rtol=0.15)
 
 
@@ -142,5 +142,5 @@ def test_designs_that_cannot_be_fitted_are_refused(change, message):
         "blocks": [Block(2)],
     }
     with pytest.raises(ValueError) as error:
-        Design(**{**arguments, **change})
+        Likelihood(**{**arguments, **change})
     assert message in str(error.value)

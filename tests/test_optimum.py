@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from helpers.models.likelihood import Block, Design
+from helpers.models.likelihood import Block, Likelihood
 from helpers.models.optimum import is_optimum, is_singular, newton, search, snap, solve, theta_of
 from tests.designs import every_design, unbalanced
 
@@ -16,7 +16,7 @@ def simulate(blocks, effect_sd, n_datasets, *, reml=True):
     effects = stream.normal(0, effect_sd, (12, random.shape[1], n_datasets))
     responses = np.einsum("nq,nqd->nd", random, effects[clusters])
     responses += stream.normal(size=(len(clusters), n_datasets))
-    design = Design(fixed, random, clusters, blocks, reml=reml)
+    design = Likelihood(fixed, random, clusters, blocks, reml=reml)
     return design, design.reduce(responses)
 
 

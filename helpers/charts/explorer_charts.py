@@ -145,7 +145,7 @@ def _error_of_pull(q) -> str:
 
 def _pulled(clusters) -> alt.Chart:
     described = clusters.encode(
-        tooltip=[alt.Tooltip("group:Q", title="cluster"), "n:Q"], size=alt.value(45)
+        tooltip=[alt.Tooltip("number:Q", title="cluster"), "n:Q"], size=alt.value(45)
     )
     return end_points(described, "partial pooling", filled=True)
 

@@ -275,7 +275,10 @@ def _bars(values, edges, n_bins=40):
     near = AT_EDGE * np.abs(values).max()
     heaps = {edge: float((np.abs(values - edge) <= near).mean()) for edge in edges}
     heaps = {edge: share for edge, share in heaps.items() if share}
-    away = values[~np.any([np.abs(values - edge) <= near for edge in edges] or [[False]], axis=0)]
+    heaped = np.zeros(len(values), bool)
+    for edge in edges:
+        heaped |= np.abs(values - edge) <= near
+    away = values[~heaped]
     inside = away if away.size else values
     limits = np.linspace(inside.min(), inside.max(), n_bins + 1)
     counts = np.histogram(away, limits)[0]

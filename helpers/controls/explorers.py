@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from helpers.data.simulate import SCENARIOS, create_data, true_coefficients
-from helpers.models.fits import MixedFit, fit_by_cluster, fit_many
-from helpers.tables import random_effects
+from helpers.models import MixedFit, fit_by_cluster, fit_many, fit_mixed, profile_limits
+from helpers.tables import random_effect_correlations, random_effects
 from helpers.tables.densities import density_grid, estimate_densities
 
 #: Values the shrinkage explorer offers; its grid holds all their combinations.
@@ -137,7 +137,7 @@ def _clusters(data, fits) -> pd.DataFrame:
 
 def _read_outs(fits) -> dict[str, float]:
     sds = np.sqrt(fits.covariance[0].diagonal())
-    shrunk = fits.shrinkage[0].mean(axis=0)
+    shrunk = np.diagonal(fits.shrinkage[0].mean(axis=0))
     # A variance of zero has no correlation.
     correlation = fits.covariance[0, 0, 1] / sds.prod() if sds.all() else 0.0
     return {
@@ -161,7 +161,7 @@ def pulled_clusters(world) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per cluster: group, n, and no_, partial_ and true_ of Intercept and x; a cluster
+        One row per cluster: number, n, and no_, partial_ and true_ of Intercept and x; a cluster
         without a line of its own (fewer than two rows) stands where the mixed model puts it. The
         same in all rows: fixed_Intercept, fixed_x, and own_error, mixed_error and error_product,
         from which :math:`\sqrt{(1-q)^2 a + 2q(1-q) b + q^2 c}` is the root mean squared error of
@@ -177,7 +177,7 @@ def pulled_clusters(world) -> pd.DataFrame:
     data = create_data(**arguments)
     fits = fit_many("y ~ x + (x | cluster)", data, data[["y"]], effects=True)
     clusters = _clusters(data, fits)
-    truth = true_coefficients(**arguments).set_index("cluster").loc[clusters["group"]]
+    truth = true_coefficients(**arguments).set_index("cluster").loc[clusters["number"]]
     for effect in EFFECTS:
         clusters[f"true_{effect}"] = truth[effect].to_numpy()
         clusters[f"fixed_{effect}"] = fits.fixed[0, EFFECTS.index(effect)]
@@ -522,3 +522,147 @@ def weights_at(table: pd.DataFrame) -> Callable[..., pd.DataFrame]:
         )
 
     return weighted
+
+
+#: Sampling variance of a cluster's mean in the explorer of tau: five observations with an sd of 1.
+_MEAN_VARIANCE = 1 / 5
+#: Densities of the sd between clusters, on 0 and above, up to a factor.
+PRIORS = {
+    "flat": np.ones_like,
+    "half-normal": lambda tau: np.exp(-(tau**2) / 2),
+    "half-Cauchy": lambda tau: 1 / (1 + tau**2),
+    "exponential": lambda tau: np.exp(-2 * tau),
+}
+
+
+def tau_posterior(n_clusters=8, prior="half-normal", true_tau=0.25, sample=1) -> pd.DataFrame:
+    r"""Posterior of the sd between clusters on a grid, and what it does to one cluster.
+
+    Parameters
+    ----------
+    n_clusters : int
+        2 to 100 clusters of five observations, whose sd is 1 and known.
+    prior : str
+        One of :data:`PRIORS`.
+    true_tau : float
+        The sd between clusters that the data are drawn with.
+    sample : int
+        Seed; more clusters are added to the same ones.
+
+    Returns
+    -------
+    DataFrame
+        On a grid of tau: tau, prior_density, likelihood_density (REML) and posterior_density; on a
+        grid of the first cluster's mean: mean, plug_in (its density with tau at the REML estimate)
+        and averaged (over the posterior of tau). In all rows: reml, own (the cluster's own mean),
+        and the sentences read_out and read_out_cluster.
+
+    Notes
+    -----
+    With v the sampling variance of a mean and S the sum of squares of k means about theirs, the
+    REML likelihood is :math:`(\tau^2 + v)^{-(k-1)/2} e^{-S/2(\tau^2 + v)}` (Gelman et al. 2013,
+    section 5.4, where the mean has a flat prior). A cluster's mean given tau is normal, with
+    variance :math:`\lambda v + (1 - \lambda)^2 (\tau^2 + v) / k`.
+
+    Examples
+    --------
+    >>> frame = tau_posterior(n_clusters=8, prior="flat")
+    >>> print(frame["read_out"].iloc[0])
+    REML: tau = 0.00|posterior: mean 0.24, 95 % 0.00 to 0.76
+    """
+    v, tau = _MEAN_VARIANCE, np.linspace(0, 3, GRID_POINTS)
+    drawn = np.random.default_rng(sample).standard_normal(100)[:n_clusters]
+    means = np.sqrt(true_tau**2 + v) * drawn
+    grand, squares = means.mean(), ((means - means.mean()) ** 2).sum()
+    total = tau**2 + v
+    logarithm = -(n_clusters - 1) / 2 * np.log(total) - squares / (2 * total)
+    likelihood = np.exp(logarithm - logarithm.max())
+    curves = {
+        "prior": PRIORS[prior](tau),
+        "likelihood": likelihood,
+        "posterior": likelihood * PRIORS[prior](tau),
+    }
+    curves = {f"{name}_density": curve / np.trapezoid(curve, tau) for name, curve in curves.items()}
+    reml = np.sqrt(max(0.0, squares / (n_clusters - 1) - v))
+    at = np.linspace(-2.5, 2.5, GRID_POINTS)
+    given = _mean_densities(at, np.append(tau, reml), means[0], grand, n_clusters)
+    weights = curves["posterior_density"] / curves["posterior_density"].sum()
+    averaged = weights @ given[:-1]
+    share = np.cumsum(weights)
+    low, high = np.interp([0.025, 0.975], share, tau)
+    kept = [reml**2 / (reml**2 + v), weights @ (tau**2 / total)]
+    return pd.DataFrame({"tau": tau, **curves, "mean": at}).assign(
+        plug_in=given[-1],
+        averaged=averaged,
+        reml=reml,
+        own=means[0],
+        read_out=f"REML: tau = {_number(reml, 2)}|posterior: mean {_number(weights @ tau, 2)}, "
+        f"95 % {_number(low, 2)} to {_number(high, 2)}",
+        read_out_cluster=f"cluster 1, own mean {_number(means[0], 2)}|shrinkage: "
+        f"REML {100 * (1 - kept[0]):.0f} %, averaged over tau {100 * (1 - kept[1]):.0f} %",
+    )
+
+
+def _mean_densities(at, tau, own, grand, n_clusters):
+    """Densities of a cluster's mean, one row for each tau."""
+    total = tau**2 + _MEAN_VARIANCE
+    kept = tau**2 / total
+    center = kept * own + (1 - kept) * grand
+    variance = kept * _MEAN_VARIANCE + (1 - kept) ** 2 * total / n_clusters
+    distance = (at - center[:, None]) ** 2 / variance[:, None]
+    return np.exp(-distance / 2) / np.sqrt(2 * np.pi * variance)[:, None]
+
+
+#: Data sets that the explorer of a correlation shows side by side.
+_N_SAMPLES = 8
+
+
+def correlation_intervals(
+    n_clusters=20, observations_per_cluster=5, true_correlation=0.0
+) -> pd.DataFrame:
+    """Profile intervals of the correlation of intercepts and slopes in several data sets.
+
+    Parameters
+    ----------
+    n_clusters, observations_per_cluster : int
+        Size of each data set.
+    true_correlation : float
+        Of intercepts (sd 0.5) and slopes (sd 0.5); the residual sd is 1.
+
+    Returns
+    -------
+    DataFrame
+        One row per data set: sample (1 to 8), value (REML estimate; 0 where a variance is zero),
+        lower, upper, holds (1 if the interval holds the true correlation), truth, and the sentence
+        read_out.
+
+    Examples
+    --------
+    >>> frame = correlation_intervals(n_clusters=50, observations_per_cluster=10)
+    >>> frame[["lower", "value", "upper"]].shape
+    (8, 3)
+    """
+    rows = []
+    for sample in range(1, _N_SAMPLES + 1):
+        data = create_data(
+            obs_per_cluster=observations_per_cluster,
+            n_cluster=n_clusters,
+            sd_int=0.5,
+            sd_slope=0.5,
+            cor=0.25 * true_correlation,
+            seed=sample,
+        )
+        fit = fit_mixed("y ~ x + (x | cluster)", data)
+        lower, upper = profile_limits(fit, kind="correlation")[0]
+        value = random_effect_correlations(fit).to_numpy()[0, 1]
+        rows.append((sample, np.clip(np.nan_to_num(value), -1, 1), lower, upper))
+    table = pd.DataFrame(rows, columns=["sample", "value", "lower", "upper"])
+    holds = (table["lower"] <= true_correlation) & (true_correlation <= table["upper"])
+    width = (table["upper"] - table["lower"]).median()
+    everything = ((table["lower"] == -1) & (table["upper"] == 1)).sum()
+    return table.assign(
+        holds=holds.astype(int),
+        truth=float(true_correlation),
+        read_out=f"{holds.sum()} of {len(table)} intervals hold the truth|median width "
+        f"{_number(width, 2)}; {everything} go from \N{MINUS SIGN}1 to 1",
+    )

@@ -1,7 +1,8 @@
 """Mixed models: formula, design matrices, likelihood, optimum and fits."""
 
-from helpers.models.batch import BatchFits
-from helpers.models.design import DataError, check_columns
+from helpers.models.as_statsmodels import ResultsError
+from helpers.models.columns import DataError, check_columns
+from helpers.models.estimates import Estimates
 from helpers.models.fits import (
     ConvergenceError,
     FittedModel,
@@ -13,7 +14,7 @@ from helpers.models.fits import (
     fit_pooled,
     least_squares_by_cluster,
 )
-from helpers.models.formula import FormulaError, parse
+from helpers.models.formula import FormulaError, column_names, parse
 from helpers.models.inference import (
     bootstrap,
     coefficient_variances,
@@ -28,16 +29,19 @@ from helpers.models.inference import (
 )
 
 __all__ = [
-    "BatchFits",
     "ConvergenceError",
     "DataError",
+    "Estimates",
     "FittedModel",
     "FormulaError",
     "MixedFit",
     "PooledFit",
+    "ResultsError",
     "bootstrap",
     "check_columns",
+    "column_names",
     "coefficient_variances",
+    "column_names",
     "fit_by_cluster",
     "fit_many",
     "fit_mixed",

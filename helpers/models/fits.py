@@ -1,45 +1,39 @@
 """Fit mixed, pooled and separate models, and refuse to be silently wrong.
 
-statsmodels' ``MixedLM`` is the model you learn; :mod:`helpers.models.reml` maximises the same
-likelihood by another route. :func:`fit_mixed` runs both and compares.
+:func:`fit_mixed` minimises the profiled criterion of Bates et al. (2015), checks the conditions of
+an optimum, and compares with the normal density of the data written down from its definition.
 """
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
-import statsmodels.formula.api as smf
-from statsmodels.regression.mixed_linear_model import MixedLMParams
-from statsmodels.tools.sm_exceptions import ConvergenceWarning, SingularMatrixWarning
 
-from helpers.models.batch import BLOCK_SIZE, PERFECT_FIT, BatchFits, fit_blocks
+from helpers.models.as_statsmodels import call_that_reaches, mixed_results, pooled_results
+from helpers.models.batch import BLOCK_SIZE, fit_blocks
+from helpers.models.columns import DataError, check_columns
+from helpers.models.density import density_criterion
 from helpers.models.design import (
-    DataError,
     FixedDesign,
     RandomDesign,
-    check_columns,
+    check_identified,
     fixed_design,
     number_clusters,
     random_design,
-    without_unused_levels,
 )
-from helpers.models.formula import Formula, FormulaError, parse
+from helpers.models.estimates import Estimates, PerfectFitError, estimate
+from helpers.models.formula import Formula, FormulaError, column_names, parse, tokenize
 from helpers.models.inference import prediction_intervals
-from helpers.models.likelihood import Design
-from helpers.models.reml import ProfiledModel, Solution
+from helpers.models.likelihood import Likelihood, orthogonal
 
 AGREEMENT = 1e-4
-# statsmodels inverts the covariance matrix of the random effects, so it starts inside a boundary.
-INTERIOR_VARIANCE = 1e-8
-# Gradient steps can leave the region where statsmodels' likelihood is finite; a simplex does not.
-OPTIMISERS = (["lbfgs", "bfgs"], ["nm"])
 
 
 class ConvergenceError(RuntimeError):
-    """No optimum that two independent routes agree on."""
+    """No optimum whose conditions hold and whose criterion the density confirms."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +46,6 @@ class FittedModel:
         The formula as given.
     data : DataFrame
         The rows that were fitted, with their own index.
-    results : object
-        statsmodels' results object.
     fixed : Series
         Fixed effects, indexed by term.
     fixed_covariance : DataFrame
@@ -64,7 +56,6 @@ class FittedModel:
 
     formula: str
     data: pd.DataFrame = field(repr=False)
-    results: object = field(repr=False)
     fixed: pd.Series = field(repr=False)
     fixed_covariance: pd.DataFrame = field(repr=False)
     sigma: float
@@ -75,6 +66,10 @@ class FittedModel:
         """Number of observations."""
         return len(self.data)
 
+    def __getstate__(self):
+        # statsmodels' results cannot be pickled; they are made again when asked for.
+        return {name: value for name, value in self.__dict__.items() if name != "results"}
+
 
 @dataclass(frozen=True)
 class PooledFit(FittedModel):
@@ -83,12 +78,18 @@ class PooledFit(FittedModel):
     @property
     def degrees_of_freedom(self) -> float:
         """Degrees of freedom of its t statistics."""
-        return float(self.results.df_resid)
+        return float(self.n_obs - len(self.fixed))
+
+    @cached_property
+    def results(self):
+        """Statsmodels' results of ``smf.ols``, made when first asked for."""
+        return pooled_results(self)
 
     def predict(self, data: pd.DataFrame | None = None) -> pd.Series:
         """Predict the response of `data`, by default of the rows fitted."""
-        data = self.data if data is None else data
-        return pd.Series(self.fixed_design.rows(data) @ self.fixed.to_numpy(), data.index)
+        matrix = self.fixed_design.matrix if data is None else self.fixed_design.rows(data)
+        index = self.data.index if data is None else data.index
+        return pd.Series(matrix @ self.fixed.to_numpy(), index)
 
 
 @dataclass(frozen=True)
@@ -99,33 +100,48 @@ class MixedFit(FittedModel):
     ----------
     terms : Formula
         The formula taken apart.
-    solution : Solution
-        Estimates at the optimum of the profiled criterion.
+    solution : Estimates
+        Estimates at the optimum of the profiled criterion, of this one data set.
     random_design : RandomDesign
         Clusters and random-effects design matrix.
+    whitening : ndarray, shape (q, q)
+        K: where b are the effects of whitened columns, K b are the random effects.
+    relative_root : ndarray, shape (q, q)
+        Of the random effects' covariance matrix divided by the residual variance.
     reml : bool
         REML (True) or maximum likelihood (False).
     """
 
     terms: Formula = field(repr=False)
-    solution: Solution = field(repr=False)
+    solution: Estimates = field(repr=False)
     random_design: RandomDesign = field(repr=False)
+    whitening: np.ndarray = field(repr=False)
+    relative_root: np.ndarray = field(repr=False)
     reml: bool
 
     @property
     def criterion(self) -> float:
         """-2 log-likelihood, REML or ML, constants included, as lme4 prints it."""
-        return self.solution.criterion
+        return float(self.solution.criterion)
+
+    @cached_property
+    def results(self):
+        """Statsmodels' results of ``smf.mixedlm`` at this optimum, made when first asked for.
+
+        :class:`helpers.models.as_statsmodels.ResultsError` says where statsmodels cannot follow,
+        as with some singular fits; the fit stands all the same.
+        """
+        return mixed_results(self)
 
     @property
     def converged(self) -> bool:
         """Always True: a fit that is not converged raises :class:`ConvergenceError`."""
-        return self.solution.converged
+        return bool(self.solution.converged)
 
     @property
     def singular(self) -> bool:
         """Whether the optimum is on the boundary: some combination of effects has no variance."""
-        return self.solution.singular
+        return bool(self.solution.singular)
 
     @property
     def n_groups(self) -> int:
@@ -137,10 +153,14 @@ class MixedFit(FittedModel):
         """Infinite: z statistics, as in the sources' tables."""
         return np.inf
 
-    @property
+    @cached_property
     def statsmodels_call(self) -> str:
-        """The equivalent ``smf.mixedlm`` call, as text to paste."""
-        return self.terms.statsmodels_call(reml=self.reml)
+        """The equivalent ``smf.mixedlm`` call, as text to paste.
+
+        It is tried, with the optimiser that reaches this fit's criterion. If none does, a second
+        line says by how much the best one misses it.
+        """
+        return call_that_reaches(self.terms, self)
 
     def predict(
         self,
@@ -186,13 +206,15 @@ class MixedFit(FittedModel):
         """
         if interval is not None:
             return prediction_intervals(self, data, interval=interval, level=level)
-        data = self.data if data is None else data
-        prediction = self.fixed_design.rows(data) @ self.fixed.to_numpy()
+        known = data is None
+        matrix = self.fixed_design.matrix if known else self.fixed_design.rows(data)
+        prediction = matrix @ self.fixed.to_numpy()
         if random_effects:
-            matrix, clusters = self.random_design.rows(data)
-            known = (clusters >= 0)[:, None]
-            prediction = prediction + (matrix * known * self.solution.effects[clusters]).sum(axis=1)
-        return pd.Series(prediction, data.index)
+            design = self.random_design
+            matrix, clusters = (design.matrix, design.clusters) if known else design.rows(data)
+            effects = np.where((clusters >= 0)[:, None], self.solution.effects[clusters], 0)
+            prediction = prediction + (matrix * effects).sum(axis=1)
+        return pd.Series(prediction, self.data.index if known else data.index)
 
     def residuals(self, *, scaled: bool = True) -> pd.Series:
         """Observed minus predicted response, random effects included.
@@ -238,17 +260,23 @@ def fit_mixed(formula: str, data: pd.DataFrame, reml: bool = True) -> MixedFit:
     Raises
     ------
     FormulaError
-        If the formula asks for anything but one grouping factor with nested terms.
+        If the formula asks for anything but one grouping factor with a nested intercept.
     DataError
         If the data cannot support the model.
     ConvergenceError
-        If the two routes do not end at one optimum.
+        If the conditions of an optimum do not hold, or the density of the data is another one.
+
+    Warns
+    -----
+    UserWarning
+        If the response is 0 or 1 in every row.
 
     Notes
     -----
-    The profiled criterion of Bates et al. (2015) is minimised first
-    (:mod:`helpers.models.reml`), then statsmodels starts there and polishes. Their criteria must
-    agree to 1e-4.
+    The profiled criterion of Bates et al. (2015) is minimised (:mod:`helpers.models.optimum`) and
+    the conditions of an optimum are checked, those at the boundary included. Then the criterion is
+    computed again from the definition of the normal density (:mod:`helpers.models.density`); the
+    two must agree to 1e-4.
 
     Examples
     --------
@@ -257,35 +285,71 @@ def fit_mixed(formula: str, data: pd.DataFrame, reml: bool = True) -> MixedFit:
     >>> print(round(fit.criterion, 1), fit.singular)
     3012.2 False
     """
-    if not isinstance(reml, bool):
-        raise TypeError(f"reml must be True or False, not {reml!r}.")
-    terms = parse(formula)
+    terms = _checked_terms(formula, data, reml)
     check_columns(data, terms.variables)
-    rows = without_unused_levels(data)
-    fixed, random = fixed_design(terms.fixed, rows), random_design(terms, rows)
-    model = ProfiledModel(
-        fixed.response, fixed.matrix, random.matrix, random.clusters, random.blocks, reml=reml
-    )
-    solution, results = _agree(
-        model,
-        random,
-        _statsmodels_model(terms, rows),
-        terms,
-        smallest_sigma=PERFECT_FIT * fixed.response.std(),
-    )
+    fixed = fixed_design(terms.fixed, data)
+    random = random_design(terms, data, fixed)
+    likelihood = _likelihood(fixed, random, reml)
+    try:
+        solution = estimate(likelihood, fixed.response[:, None], effects=True)[0]
+    except PerfectFitError as error:
+        raise DataError(
+            f"{terms} fits these data perfectly: no residual variance is left to estimate. "
+            "Let fewer effects vary, or check the response."
+        ) from error
+    root = likelihood.to_effects @ likelihood.factor(solution.theta[:, None])[:, :, 0]
+    _confirm(solution, fixed, random, root, terms, reml=reml)
     return MixedFit(
         formula=formula,
         data=data.copy(),
-        results=results,
-        fixed=pd.Series(solution.fixed, fixed.names),
+        fixed=pd.Series(solution.fixed, fixed.names, dtype=float),
         fixed_covariance=pd.DataFrame(solution.fixed_covariance, fixed.names, fixed.names),
-        sigma=solution.sigma,
+        sigma=float(solution.sigma),
         fixed_design=fixed,
         terms=terms,
         solution=solution,
         random_design=random,
+        whitening=likelihood.to_effects,
+        relative_root=root,
         reml=reml,
     )
+
+
+def _checked_terms(formula, data, reml) -> Formula:
+    if not isinstance(reml, bool):
+        raise TypeError(f"reml must be True or False, not {reml!r}.")
+    if isinstance(formula, str):
+        check_columns(data, [])
+    return parse(formula, data)
+
+
+def _likelihood(fixed, random, reml) -> Likelihood:
+    likelihood = Likelihood(fixed.matrix, random.matrix, random.clusters, random.blocks, reml=reml)
+    check_identified(likelihood.identified(), random, fixed.columns)
+    return likelihood
+
+
+def _confirm(solution, fixed, random, root, terms, *, reml) -> None:
+    """Raise ConvergenceError unless the point is an optimum and the density says the same."""
+    density, largest = density_criterion(
+        fixed.response,
+        fixed.matrix,
+        random.matrix,
+        random.clusters,
+        fixed=solution.fixed,
+        root=root,
+        sigma=solution.sigma,
+        reml=reml,
+    )
+    # Between variances that are 1e12 times apart double precision tells less.
+    tolerance = AGREEMENT + 1e-14 * largest * len(fixed.response)
+    if not solution.converged or not abs(density - solution.criterion) <= tolerance:
+        reason = "" if solution.converged else ", where the criterion is not flat"
+        raise ConvergenceError(
+            f"{terms} has no optimum to trust: criterion {solution.criterion:.6f} by the profiled "
+            f"likelihood, {density:.6f} by the density of the data{reason}. Let fewer effects "
+            "vary, or look for clusters with extreme values."
+        )
 
 
 def fit_many(
@@ -295,11 +359,10 @@ def fit_many(
     *,
     reml: bool = True,
     effects: bool = False,
-    n_workers: int = 1,
-    client=None,
+    n_jobs: int = 1,
     progress: bool = False,
     block_size: int = BLOCK_SIZE,
-) -> BatchFits:
+) -> Estimates:
     """Fit a linear mixed model to many responses that share predictors and clusters.
 
     Parameters
@@ -315,20 +378,20 @@ def fit_many(
         Restricted maximum likelihood (default) or maximum likelihood.
     effects : bool
         Also give conditional modes and shrinkage of every cluster, clusters in sorted order.
-    n_workers, client, progress, block_size
-        As for :func:`helpers.models.batch.fit_blocks`: processes, a Dask client, a progress bar,
-        and how many data sets are worked on together.
+    n_jobs, progress, block_size
+        As for :func:`helpers.models.batch.fit_blocks`: processes, a progress bar, and how many
+        data sets are worked on together.
 
     Returns
     -------
-    BatchFits
+    Estimates
         Arrays whose first axis counts the data sets; coefficients in the order of
         ``fit_mixed(...).fixed``.
 
     Raises
     ------
     FormulaError
-        If the formula asks for anything but one grouping factor with nested terms.
+        If the formula asks for anything but one grouping factor with a nested intercept.
     DataError
         If the data cannot support the model.
     ValueError
@@ -343,27 +406,23 @@ def fit_many(
     >>> fits.fixed.shape, bool(fits.converged.all())
     ((100, 2), True)
     """
-    if not isinstance(reml, bool):
-        raise TypeError(f"reml must be True or False, not {reml!r}.")
-    terms = parse(formula)
-    if not terms.response.isidentifier():
+    terms = _checked_terms(formula, data, reml)
+    if column_names(terms.response) != [terms.response.strip("`")]:
         raise FormulaError(
             f"the left side of {formula!r} must be a plain name: the responses are fitted as they "
             "are. Transform them first."
         )
-    check_columns(data, [name for name in terms.variables if name != terms.response])
-    # The design does not depend on the response, but a design formula wants one that varies.
-    rows = without_unused_levels(data).assign(**{terms.response: np.arange(len(data), dtype=float)})
-    fixed, random = fixed_design(terms.fixed, rows), random_design(terms, rows)
+    needed = column_names(f"{terms.predictors} + {' + '.join(map(str, terms.terms))}")
+    check_columns(data, needed)
+    fixed = fixed_design(terms.fixed, data, response=False)
+    likelihood = _likelihood(fixed, random_design(terms, data, fixed), reml)
     if isinstance(responses, pd.DataFrame | pd.Series):
         responses = responses.to_numpy()
-    design = Design(fixed.matrix, random.matrix, random.clusters, random.blocks, reml=reml)
     return fit_blocks(
-        design,
+        likelihood,
         responses,
         effects=effects,
-        n_workers=n_workers,
-        client=client,
+        n_jobs=n_jobs,
         progress=progress,
         block_size=block_size,
     )
@@ -396,19 +455,21 @@ def fit_pooled(formula: str, data: pd.DataFrame) -> PooledFit:
     {'Intercept': 0.94, 'x': 0.55}
     """
     _refuse_random_effects(formula, "fit_pooled")
-    rows = without_unused_levels(data) if isinstance(data, pd.DataFrame) else data
-    design = fixed_design(formula, rows)
+    check_columns(data, column_names(formula))
+    design = fixed_design(formula, data)
     if not design.names:
         raise FormulaError(f"{formula!r} has nothing to estimate. Add a predictor or an intercept.")
-    results = smf.ols(formula, rows).fit()
-    covariance = results.cov_params().to_numpy()
+    basis, triangle, centring = orthogonal(design.matrix)
+    coordinates = basis.T @ design.response
+    residual = design.response - basis @ coordinates
+    variance = residual @ residual / (len(residual) - len(design.names))
+    root = centring @ np.linalg.inv(triangle)
     return PooledFit(
         formula=formula,
         data=data.copy(),
-        results=results,
-        fixed=pd.Series(results.params.to_numpy(), design.names),
-        fixed_covariance=pd.DataFrame(covariance, design.names, design.names),
-        sigma=float(np.sqrt(results.scale)),
+        fixed=pd.Series(root @ coordinates, design.names),
+        fixed_covariance=pd.DataFrame(variance * root @ root.T, design.names, design.names),
+        sigma=float(np.sqrt(variance)),
         fixed_design=design,
     )
 
@@ -448,15 +509,14 @@ def fit_by_cluster(formula: str, data: pd.DataFrame, cluster: str) -> pd.DataFra
     _refuse_random_effects(formula, "fit_by_cluster")
     if not isinstance(cluster, str):
         raise TypeError(f"cluster must be the name of one column, not {cluster!r}.")
-    check_columns(data, [cluster])
-    rows = without_unused_levels(data)
-    design = fixed_design(formula, rows)
+    check_columns(data, [cluster, *column_names(formula)])
+    design = fixed_design(formula, data)
     if cluster in ["n", "status", *design.names]:
         raise DataError(
             f"{cluster!r} cannot name the clusters: the result has a column of that name. "
             "Rename the grouping column."
         )
-    clusters, labels = number_clusters(rows, cluster)
+    clusters, labels = number_clusters(data, cluster)
     estimates = least_squares_by_cluster(design.matrix, design.response, clusters)
     counts, size = np.bincount(clusters), len(design.names)
     table = pd.DataFrame(estimates, columns=design.names)
@@ -508,91 +568,6 @@ def least_squares_by_cluster(matrix, response, clusters) -> np.ndarray:
 def _refuse_random_effects(formula, function) -> None:
     if not isinstance(formula, str):
         raise TypeError(f"formula must be a string like 'y ~ x', not {type(formula).__name__}.")
-    if "|" in formula or "~" not in formula:
+    operators = [token.value for token in tokenize(formula) if token.kind == "operator"]
+    if {"|", "||"} & set(operators) or operators.count("~") != 1:
         raise FormulaError(f"{function} takes a formula like 'y ~ x', not {formula!r}.")
-
-
-def _statsmodels_model(terms: Formula, rows: pd.DataFrame):
-    return smf.mixedlm(
-        terms.fixed,
-        rows,
-        groups=terms.group,
-        re_formula=terms.re_formula,
-        vc_formula=terms.vc_formula,
-    )
-
-
-def _agree(model, random, statsmodels_model, terms, *, smallest_sigma):
-    """Solve, let statsmodels start there, and keep the better of the two if they agree."""
-    solution = _solve(model, terms, smallest_sigma)
-    results = _polish(statsmodels_model, solution, random, terms, reml=model.reml)
-    theirs = -2 * results.llf
-    if theirs < solution.criterion - AGREEMENT:
-        solution = model.solve(model.theta(_relative_covariance(results, random, terms)))
-    if not solution.converged or not abs(theirs - solution.criterion) <= AGREEMENT:
-        raise ConvergenceError(
-            f"{terms} has no optimum to trust: criterion {solution.criterion:.6f} by the profiled "
-            f"likelihood, {theirs:.6f} by statsmodels. Let fewer effects vary, rescale the "
-            "predictors, or look for clusters with extreme values."
-        )
-    return solution, results
-
-
-def _solve(model, terms, smallest_sigma) -> Solution:
-    """Solve, and refuse data that leave no residual: the criterion then falls without end."""
-    try:
-        solution = model.solve()
-    except np.linalg.LinAlgError:
-        solution = None
-    if solution is None or not solution.sigma > smallest_sigma:
-        raise DataError(
-            f"{terms} fits these data perfectly: no residual variance is left to estimate. "
-            "Let fewer effects vary, or check the response."
-        )
-    return solution
-
-
-def _polish(statsmodels_model, solution, random, terms, *, reml):
-    """Run statsmodels from the solution; its warnings are settled by the comparison after."""
-    size = random.blocks[0].size
-    relative = solution.covariance / solution.sigma**2
-    if solution.singular:
-        relative = relative + INTERIOR_VARIANCE * np.diag(1 / (random.matrix**2).mean(axis=0))
-    start = MixedLMParams.from_components(
-        fe_params=solution.fixed,
-        cov_re=relative[:size, :size],
-        vcomp=np.diag(relative)[_variance_positions(terms, size)],
-    )
-    with warnings.catch_warnings():
-        for category in (ConvergenceWarning, SingularMatrixWarning):
-            warnings.simplefilter("ignore", category)
-        for methods in OPTIMISERS:
-            try:
-                results = statsmodels_model.fit(start_params=start, reml=reml, method=methods)
-            except np.linalg.LinAlgError:
-                continue
-            if np.isfinite(results.llf):
-                return results
-    raise ConvergenceError(
-        f"{terms}: near the optimum of the profiled likelihood, criterion "
-        f"{solution.criterion:.6f}, statsmodels finds no finite likelihood. Let fewer effects "
-        "vary, or rescale the predictors."
-    )
-
-
-def _variance_positions(terms, size) -> list[int]:
-    """Diagonal positions of statsmodels' variance components, which it sorts by name."""
-    names = list(terms.vc_formula or {})
-    return [size + names.index(name) for name in sorted(names)]
-
-
-def _relative_covariance(results, random, terms) -> np.ndarray:
-    size = random.blocks[0].size
-    relative = np.zeros((random.matrix.shape[1],) * 2)
-    relative[:size, :size] = results.cov_re_unscaled
-    variances = np.asarray(results.vcomp) / results.scale
-    for position, variance in zip(_variance_positions(terms, size), variances, strict=True):
-        block = random.blocks[1 + position - size]
-        inside = np.arange(position, position + block.size)
-        relative[inside, inside] = variance
-    return relative

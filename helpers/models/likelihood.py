@@ -6,14 +6,16 @@ Bates, Mächler, Bolker & Walker (2015, section 3), :math:`\beta` and :math:`\si
 out, and the criterion (-2 log-likelihood, ML or REML, constants included) is a function of the
 relative covariance factor :math:`F` alone.
 
-Clusters enter through their cross-products only: Z'Z and Z'X of the design, Z'y of each response.
-An evaluation costs as much as there are clusters, however many rows they hold. Arrays have the
-axes (matrix row, matrix column, cluster, data set), the last two where they are needed, so one
-numpy operation serves all clusters of thousands of data sets.
+Each cluster is turned once: :math:`Z_c = Q_c R_c` with orthonormal columns in :math:`Q_c`. Of X
+and y only the coordinates :math:`Q_c'X_c` and :math:`Q_c'y_c` matter, and what is left of them
+within the clusters, where the covariance matrix is the identity. An evaluation costs as much as
+there are clusters, however many rows they hold, and no small residual is a difference of large
+sums. Arrays have the axes (matrix row, matrix column, cluster, data set), the last two where they
+are needed, so one numpy operation serves all clusters of thousands of data sets.
 
 Two transformations keep the arithmetic well conditioned and an optimiser indifferent to the units
-of the predictors: the columns of X are orthogonalised, and the random-effect columns of each block
-are whitened (their cross-product over all rows is n times the identity).
+of the predictors: the columns of X are centred and orthogonalised, and the random-effect columns of
+each block are whitened (their cross-product over all rows is n times the identity).
 """
 
 from __future__ import annotations
@@ -23,10 +25,15 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
-from scipy import linalg, sparse
 
 # Clusters times data sets that are worked on together: their arrays stay in the cache of a core.
 CHUNK = 8192
+# From this many random effects of a cluster on, LAPACK is faster than loops over their elements.
+WIDE = 12
+# A column is redundant if this share of it, or less, is not explained by the columns before it.
+RANK_TOLERANCE = 1e-9
+# A response that loses more than this to the within-cluster residual is reduced with more care.
+CANCELLATION = 1e-6
 
 
 @dataclass(frozen=True)
@@ -58,20 +65,23 @@ class Block:
 
 @dataclass(frozen=True)
 class Responses:
-    """Responses reduced to what the likelihood needs; made by :meth:`Design.reduce`.
+    """Responses reduced to what the likelihood needs; made by :meth:`Likelihood.reduce`.
 
     Attributes
     ----------
     projection : ndarray, shape (p, n_datasets)
-        Coordinates in the orthonormal basis of X's columns.
+        Coordinates, in the orthonormal basis of X's columns, of the part taken out beforehand.
     products : ndarray, shape (q, n_clusters, n_datasets)
-        Z'r of each cluster: r is the part of the response outside the space X spans.
+        Q'r of each cluster: r is the rest of the response.
+    within : ndarray, shape (p, n_datasets)
+        X'r of what the clusters' own columns leave of X and r.
     squares : ndarray, shape (n_datasets,)
-        r'r.
+        r'r of what they leave of r.
     """
 
     projection: np.ndarray
     products: np.ndarray
+    within: np.ndarray
     squares: np.ndarray
 
     def __len__(self):
@@ -80,7 +90,10 @@ class Responses:
     def take(self, chosen) -> Responses:
         """Return the data sets at the positions `chosen`."""
         return Responses(
-            self.projection[:, chosen], self.products[:, :, chosen], self.squares[chosen]
+            self.projection[:, chosen],
+            self.products[:, :, chosen],
+            self.within[:, chosen],
+            self.squares[chosen],
         )
 
 
@@ -113,8 +126,8 @@ class Profile:
     hessian: np.ndarray | None
 
 
-class Design:
-    """Design matrices and clusters that one or many responses share.
+class Likelihood:
+    """The likelihood of one or many responses that share design matrices and clusters.
 
     Parameters
     ----------
@@ -138,47 +151,55 @@ class Design:
     Examples
     --------
     >>> clusters, ones = np.repeat([0, 1, 2], 4), np.ones((12, 1))
-    >>> design = Design(ones, ones, clusters, [Block(1)])
-    >>> responses = design.reduce(np.random.default_rng(1).normal(size=(12, 1000)))
-    >>> design.evaluate(np.full((1, 1, 1000), 0.5), responses).criterion.shape
+    >>> likelihood = Likelihood(ones, ones, clusters, [Block(1)])
+    >>> responses = likelihood.reduce(np.random.default_rng(1).normal(size=(12, 1000)))
+    >>> likelihood.evaluate(np.full((1, 1, 1000), 0.5), responses).criterion.shape
     (1000,)
     """
 
     def __init__(self, fixed_design, random_design, clusters, blocks, *, reml=True):
-        fixed_design = _matrix(fixed_design, "fixed", fewest=0)
-        random_design = _matrix(random_design, "random", fewest=1)
+        fixed_design = _matrix(fixed_design, "fixed")
+        random_design = _matrix(random_design, "random")
         self.blocks, self.reml = tuple(blocks), reml
         _check_shapes(fixed_design, random_design, clusters, self.blocks)
         self.n_obs, self.n_fixed = fixed_design.shape
         self.n_clusters, self.n_effects = int(clusters.max()) + 1, random_design.shape[1]
         self.degrees_of_freedom = self.n_obs - self.n_fixed if reml else self.n_obs
-        self.basis, self.triangle = linalg.qr(fixed_design, mode="economic")
-        if _is_rank_deficient(self.triangle):
+        self.basis, triangle, centring = orthogonal(fixed_design)
+        if _is_rank_deficient(triangle):
             raise ValueError("the fixed-effects design matrix is rank deficient.")
-        self.whitening = _whitening(random_design, self.blocks)
-        self._cross_products(random_design, clusters)
+        #: Turns coordinates in the basis into fixed effects, shape (p, p).
+        self.to_fixed = centring @ np.linalg.inv(triangle)
+        # log|X'X| of the columns as given: centring leaves it as it is.
+        self._log_determinant = 2 * np.log(np.abs(np.diag(triangle))).sum()
+        whitened, self.to_effects = _whiten(random_design, self.blocks)
+        self._turn(whitened, clusters)
         self._check_effect_count()
 
-    def _cross_products(self, random_design, clusters):
+    def _turn(self, whitened, clusters):
+        """Give each cluster orthonormal columns, and X in their coordinates and within."""
+        from scipy import sparse  # a third of a second to import
+
         order = np.argsort(clusters, kind="stable")
-        starts = np.searchsorted(clusters[order], np.arange(self.n_clusters))
-        whitened = linalg.solve_triangular(self.whitening.T, random_design.T, lower=True)
-        size, n = whitened.shape
-        # Z' with its cluster structure; the products of an effect with all clusters are together.
+        counts = np.bincount(clusters)
+        starts = np.cumsum(counts) - counts
+        columns, self._triangle = _orthonormal_by_cluster(whitened[order], starts, counts)
+        size, n = self.n_effects, self.n_obs
+        # Q' with its cluster structure; the products of an effect with all clusters are together.
         begins = np.append((n * np.arange(size)[:, None] + starts).ravel(), size * n)
-        self._summing = sparse.csr_array(
-            (whitened[:, order].ravel(), np.tile(order, size), begins),
-            shape=(size * self.n_clusters, n),
+        self._turning = sparse.csr_array(
+            (columns.T.ravel(), np.tile(order, size), begins), shape=(size * self.n_clusters, n)
         )
-        shape = (size, self.n_clusters, -1)
-        # Z'Z and Z'X, shapes (q, q, n_clusters) and (q, p, n_clusters).
-        self._z_z, self._z_x = (
-            np.ascontiguousarray((self._summing @ other).reshape(shape).transpose(0, 2, 1))
-            for other in (whitened.T, self.basis)
+        # Q'X, shape (q, p, n_clusters), and X'X of what the clusters' columns leave, (p, p).
+        turned = self._turning @ self.basis
+        self._fixed = np.ascontiguousarray(
+            turned.reshape(size, self.n_clusters, self.n_fixed).transpose(0, 2, 1)
         )
+        self._basis_within = self.basis - self._turning.T @ turned
+        self._fixed_within = self._basis_within.T @ self._basis_within
 
     def _check_effect_count(self):
-        present = np.einsum("iic->ic", self._z_z) > 0
+        present = np.einsum("kic,kic->ic", self._triangle, self._triangle) > 0
         for block, inside in self.slices():
             free = block.size * self.n_clusters
             n_effects = present[inside].sum() if block.identity else free
@@ -187,6 +208,37 @@ class Design:
                     f"{self.n_obs} observations for {n_effects} random effects: they cannot be "
                     "told from the residuals. Let fewer effects vary, or use more rows."
                 )
+
+    def identified(self) -> np.ndarray:
+        """Share of each random effect's columns that the fixed effects leave, shape (q,).
+
+        An effect of which nothing is left has a variance that the likelihood does not depend on.
+        """
+        total = np.einsum("kic,kic->i", self._triangle, self._triangle)
+        products = np.einsum("kic,kpc->ipc", self._triangle, self._fixed)
+        left = 1 - (products**2).sum(axis=(1, 2)) / total
+        for block, inside in self.slices():
+            if block.identity:
+                left[inside] = 1 - (products[inside] ** 2).sum() / total[inside].sum()
+        return left
+
+    def fitted_perfectly(self, responses: Responses) -> np.ndarray:
+        """Whether fixed and random effects leave nothing of a response; one bool per data set."""
+        n_within = self.n_obs - (np.einsum("iic->ic", self._triangle) > 0).sum()
+        values, vectors = np.linalg.eigh(self._fixed_within)
+        kept = values > RANK_TOLERANCE**2 * max(1.0, values.max(initial=0))
+        if n_within - self.reml * kept.sum() <= 0:
+            return np.zeros(len(responses), bool)
+        explained = (vectors[:, kept].T @ responses.within) ** 2 / values[kept, None]
+        left = responses.squares - explained.sum(axis=0)
+        whole = (responses.products**2).sum(axis=(0, 1)) + responses.squares
+        whole = whole + (responses.projection**2).sum(axis=0)
+        return ~(left > 1e-26 * whole)
+
+    @cached_property
+    def whitening(self) -> np.ndarray:
+        """K with Z = (whitened Z) K, block diagonal, shape (q, q)."""
+        return np.linalg.inv(self.to_effects)
 
     @property
     def n_parameters(self) -> int:
@@ -218,12 +270,33 @@ class Design:
         """Lower-triangular factors, shape (q, q, n_datasets), of theta (m, n_datasets)."""
         return np.einsum("kij,kd->ijd", self.directions[..., 0], theta)
 
-    def reduce(self, responses) -> Responses:
-        """Reduce responses of shape (n_obs, n_datasets) to their cross-products."""
-        projection = self.basis.T @ responses
-        outside = responses - self.basis @ projection
-        products = (self._summing @ outside).reshape(self.n_effects, self.n_clusters, -1)
-        return Responses(projection, products, np.einsum("nd,nd->d", outside, outside))
+    def reduce(self, responses, projection=None) -> Responses:
+        """Reduce responses of shape (n_obs, n_datasets).
+
+        Parameters
+        ----------
+        responses : ndarray, shape (n_obs, n_datasets)
+        projection : ndarray, shape (p, n_datasets), optional
+            Coordinates of what to take out beforehand; by default the least-squares fit.
+
+        Returns
+        -------
+        Responses
+        """
+        if projection is None:
+            projection = self.basis.T @ responses
+        rest = responses - self.basis @ projection
+        products = self._turning @ rest
+        whole = np.einsum("nd,nd->d", rest, rest)
+        squares = whole - np.einsum("kd,kd->d", products, products)
+        by_row = self._fixed.transpose(1, 0, 2).reshape(self.n_fixed, len(products))
+        within = -by_row @ products
+        within += self.basis.T @ rest
+        for number in np.flatnonzero(~(squares > CANCELLATION * whole)):
+            left = rest[:, number] - self._turning.T @ products[:, number]
+            squares[number], within[:, number] = left @ left, self._basis_within.T @ left
+        shape = (self.n_effects, self.n_clusters, -1)
+        return Responses(projection, products.reshape(shape), within, squares)
 
     def moment_start(self, responses: Responses) -> np.ndarray:
         """Diagonal factors, shape (q, q, n_datasets), whose variances match the squares of Z'y.
@@ -233,13 +306,16 @@ class Design:
         between .01 and 9: from too large a start the way back is slow.
         """
         size = self.n_effects
+        z_z = np.einsum("kic,kjc->ijc", self._triangle, self._triangle)
+        products = np.einsum("kic,kcd->icd", self._triangle, responses.products)
+        squares = (responses.products**2).sum(axis=(0, 1)) + responses.squares
         expected = np.empty((size + 1, size + 1))
-        expected[:size, :size] = (self._z_z**2).sum(axis=2)
-        expected[:size, size] = expected[size, :size] = np.einsum("iic->i", self._z_z)
+        expected[:size, :size] = (z_z**2).sum(axis=2)
+        expected[:size, size] = expected[size, :size] = np.einsum("iic->i", z_z)
         expected[size, size] = self.n_obs
-        observed = np.vstack([(responses.products**2).sum(axis=1), responses.squares])
+        observed = np.vstack([(products**2).sum(axis=1), squares])
         variances = np.linalg.lstsq(expected, observed, rcond=None)[0]
-        residual = np.maximum(variances[-1], 1e-6 * responses.squares / self.n_obs)
+        residual = np.maximum(variances[-1], 1e-6 * squares / self.n_obs)
         ratios = variances[:-1] / np.maximum(residual, np.finfo(float).tiny)
         for block, inside in self.slices():
             if block.identity:
@@ -287,19 +363,27 @@ class Design:
         return parts[0] if len(parts) == 1 else _join(parts)
 
     def _evaluate(self, factor, responses, directions, hessian, given):
-        log_determinants, shrunk = self._shrunken_covariance(factor)
-        root, coefficients, squares = self._least_squares(shrunk, responses)
+        log_determinants, inverse, turned = self._decompose(factor)
+        fixed = np.einsum("ijcd,jpc->ipcd", inverse, self._fixed)
+        response = np.einsum("ijcd,jcd->icd", inverse, responses.products)
+        root, coefficients, squares = self._least_squares(fixed, response, responses)
         degrees = self.degrees_of_freedom
         variance = squares / degrees if given is None else given
         scaled = squares / variance
         criterion = log_determinants + scaled + degrees * np.log(2 * np.pi * variance)
         if self.reml:
             # REML counts log|X'X| of the columns as given, not of their orthogonal basis.
-            roots = np.abs(np.diag(self.triangle))[:, None] / np.einsum("iid->id", root)
-            criterion += 2 * np.log(roots).sum(axis=0)
-        precision, residuals = self._residuals(shrunk, root, coefficients, responses, variance)
+            criterion += self._log_determinant
+            criterion -= 2 * np.log(np.einsum("iid->id", root)).sum(axis=0)
+        residual = (response - np.einsum("ipcd,pd->icd", fixed, coefficients)) / np.sqrt(variance)
+        both = np.empty((self.n_effects, self.n_fixed + 1, *residual.shape[1:]))
+        np.einsum("ipcd,pod->iocd", fixed, root, out=both[:, :-1])
+        both[:, -1] = residual
+        # Z'H^-1 Z and Z'H^-1 [X L, (y - X beta) / sigma] of each cluster.
+        precision = _times(turned.swapaxes(0, 1), turned)
+        residuals = np.einsum("kicd,kpcd->ipcd", turned, both)
         explained = residuals if self.reml else residuals[:, -1:]
-        outer = np.einsum("iacd,jacd->ijcd", explained, explained)
+        outer = np.einsum("ipcd,jpcd->ijcd", explained, explained)
         slope = (precision - outer).sum(axis=2)
         gradient = 2 * np.einsum(
             "kijd,ijd->kd", directions, np.einsum("ild,ljd->ijd", slope, factor)
@@ -307,7 +391,7 @@ class Design:
         second = None
         if hessian:
             changes = _covariance_changes(directions, factor)
-            second = self._hessian(factor, directions, changes, slope, precision, outer)
+            second = self._hessian(directions, changes, slope, precision, outer)
             second -= self._profiled_part(residuals, changes, variance_too=given is None)
         if given is not None:
             gradient, second = self._with_variance(
@@ -315,56 +399,36 @@ class Design:
             )
         return Profile(criterion, variance, coefficients, root, slope, gradient, second)
 
-    def _shrunken_covariance(self, factor):
-        """Sum of log|I + F'Z'ZF|, and K = F (I + F'Z'ZF)^-1 F' of each cluster.
+    def _decompose(self, factor):
+        """Decompose I + RFF'R' = LL' of each cluster.
 
-        K has shape (q, q, n_clusters, n_datasets).
+        Returns the sum of the log-determinants, (n_datasets,), L^-1 and L^-1 R, both of shape
+        (q, q, n_clusters, n_datasets).
         """
-        inner = np.einsum("kid,kjcd->ijcd", factor, np.einsum("ikc,kjd->ijcd", self._z_z, factor))
-        for position in range(self.n_effects):
-            inner[position, position] += 1
-        triangle = _cholesky(inner)
-        determinants = np.prod(np.einsum("iicd->icd", triangle), axis=0)
-        solved = _forward_solve(triangle, factor.transpose(1, 0, 2)[:, :, None])
-        return 2 * np.log(determinants).sum(axis=0), np.einsum("kicd,kjcd->ijcd", solved, solved)
+        half = np.einsum("ikc,kjd->ijcd", self._triangle, factor)
+        inner = _times(half, half.swapaxes(0, 1))
+        np.einsum("iicd->icd", inner)[...] += 1
+        triangle = cholesky(inner)
+        logs = np.log(np.einsum("iicd->icd", triangle)).sum(axis=(0, 1))
+        inverse = forward_solve(triangle, np.eye(self.n_effects)[:, :, None, None])
+        return 2 * logs, inverse, _times(inverse, self._triangle[..., None])
 
-    def _least_squares(self, shrunk, responses):
-        """Root of the coefficients' covariance, the coefficients and the residual squares."""
-        p, n_datasets = self.n_fixed, len(responses)
-        design = self._z_x.transpose(1, 0, 2).reshape(p, self.n_effects * self.n_clusters)
-        y_shrunk = np.einsum("ijcd,jcd->icd", shrunk, responses.products)
-        x_shrunk = np.einsum("ijcd,jbc->icbd", shrunk, self._z_x)
-        # With orthogonal columns X'H^-1X = I - X'Z K Z'X, Woodbury's identity; y likewise.
-        x_x = (design @ x_shrunk.reshape(design.shape[1], p * n_datasets)).reshape(p, p, n_datasets)
-        x_y = design @ y_shrunk.reshape(-1, n_datasets)
-        identity = np.eye(p)[:, :, None]
-        inverse = _forward_solve(_cholesky(identity - x_x), identity)
-        half = np.einsum("bad,ad->bd", inverse, x_y)
-        coefficients = -np.einsum("bad,bd->ad", inverse, half)
-        squares = responses.squares - np.einsum("icd,icd->d", responses.products, y_shrunk)
-        squares -= np.einsum("ad,ad->d", half, half)
+    def _least_squares(self, fixed, response, responses):
+        """Root of the coefficients' covariance, the coefficients and the residual squares.
+
+        The clusters' coordinates are whitened by L^-1; what is left within them needs no weight.
+        """
+        p = self.n_fixed
+        x_x = np.einsum("ipcd,iocd->pod", fixed, fixed) + self._fixed_within[:, :, None]
+        x_y = np.einsum("ipcd,icd->pd", fixed, response) + responses.within
+        inverse = forward_solve(cholesky(x_x), np.eye(p)[:, :, None])
+        half = np.einsum("pod,od->pd", inverse, x_y)
+        coefficients = np.einsum("pod,pd->od", inverse, half)
+        squares = np.einsum("icd,icd->d", response, response) + responses.squares
+        squares -= np.einsum("pd,pd->d", half, half)
         # What rounding leaves of a perfect fit is no residual variance.
-        squares = np.where(squares > 1e-13 * responses.squares, squares, np.nan)
+        squares = np.where(squares > 0, squares, np.nan)
         return inverse.transpose(1, 0, 2), coefficients, squares
-
-    def _residuals(self, shrunk, root, coefficients, responses, variance):
-        """Z'H^-1 Z and Z'H^-1 [X L, (y - X beta) / sigma] of each cluster.
-
-        Shapes (q, q, n_clusters, n_datasets) and (q, p + 1, n_clusters, n_datasets).
-        """
-        size, p = self.n_effects, self.n_fixed
-        # Z'H^-1 = M Z' with M = I - Z'Z K: what is left of Z' once the random effects are known.
-        remains = -np.einsum("ikc,kjcd->ijcd", self._z_z, shrunk)
-        for position in range(size):
-            remains[position, position] += 1
-        design = self._z_x.transpose(0, 2, 1)
-        right = np.empty((size, p + 1, self.n_clusters, len(responses)))
-        np.matmul(design[:, None], root.transpose(1, 0, 2), out=right[:, :p])
-        right[:, p] = (responses.products - design @ coefficients) / np.sqrt(variance)
-        return (
-            np.einsum("ikcd,kjc->ijcd", remains, self._z_z),
-            np.einsum("ikcd,kacd->iacd", remains, right),
-        )
 
     def _with_variance(self, gradient, hessian, first, second, residuals, factor, directions):
         """Append the derivatives by the logarithm of the residual variance."""
@@ -377,19 +441,28 @@ class Design:
         below = np.concatenate([mixed.transpose(1, 0, 2), second[None, None]], axis=1)
         return gradient, np.concatenate([np.concatenate([hessian, mixed], axis=1), below])
 
-    def _hessian(self, factor, directions, changes, slope, precision, outer):
+    def _hessian(self, directions, changes, slope, precision, outer):
         """Second derivative along the directions, beta and sigma held.
 
         With R = Z'H^-1 Z (`precision`) and Y = Z'H^-1 [X L, (y - X beta)/sigma] (`residuals`) of a
         cluster, the first derivative by FF' is the sum of R - YY'. The second is the sum of
         tr((2YY' - R) dG R dG), less the squares of the sum of Y'dG Y, where dG = dF F' + F dF'.
         """
+        curved = np.einsum("ijd,kjld->kild", slope, directions)
+        hessian = 2 * np.einsum("kild,xild->kxd", curved, directions)
+        return hessian + self._curvature(precision, outer, changes)
+
+    def _curvature(self, precision, outer, changes):
+        """Sum of tr((2YY' - R) dG R dG) over the clusters."""
+        if self.n_effects > WIDE:
+            changes = changes.transpose(0, 3, 1, 2)[:, :, None]
+            first = (2 * outer - precision).transpose(3, 2, 0, 1) @ changes
+            second = precision.transpose(3, 2, 0, 1) @ changes
+            return np.einsum("kdcij,ldcji->kld", first, second)
         lower, place = self._symmetric
         precision, outer = precision[lower], outer[lower]
         gram = np.einsum("xcd,ycd->xyd", 2 * outer - precision, precision)[place][:, :, place]
-        hessian = np.einsum("kind,lnid->kld", np.einsum("ijmnd,kjmd->kind", gram, changes), changes)
-        curved = np.einsum("ijd,kjld->kild", slope, directions)
-        return hessian + 2 * np.einsum("kild,xild->kxd", curved, directions)
+        return np.einsum("kind,lnid->kld", np.einsum("ijmnd,kjmd->kind", gram, changes), changes)
 
     @cached_property
     def _symmetric(self):
@@ -402,9 +475,12 @@ class Design:
     def _profiled_part(self, residuals, changes, *, variance_too):
         """Give what profiling beta (and sigma) out takes off the second derivative."""
         size, p = self.n_effects, self.n_fixed
-        flat = residuals.reshape(size * (p + 1), self.n_clusters, -1)
-        gram = np.einsum("icd,jcd->ijd", flat, flat).reshape(size, p + 1, size, p + 1, -1)
-        moved = np.einsum("iajbd,kijd->kabd", gram, changes)
+        if size > WIDE:
+            moved = np.einsum("iacd,kijd,jbcd->kabd", residuals, changes, residuals, optimize=True)
+        else:
+            flat = residuals.reshape(size * (p + 1), self.n_clusters, -1)
+            gram = np.einsum("icd,jcd->ijd", flat, flat).reshape(size, p + 1, size, p + 1, -1)
+            moved = np.einsum("iajbd,kijd->kabd", gram, changes)
         if not self.reml:
             moved[:, :p, :p] = 0
         own = moved[:, p, p]
@@ -428,12 +504,14 @@ class Design:
         shrinkage : ndarray, shape (n_datasets, n_clusters, q, q)
             W_c in ``b_c = W_c d_c``: d_c is the cluster's own least-squares deviation.
         """
-        _, shrunk = self._shrunken_covariance(factor)
-        residual = responses.products - self._z_x.transpose(0, 2, 1) @ profile.coefficients
-        inverse = np.linalg.inv(self.whitening)
-        modes = np.einsum("ijcd,jcd->dci", shrunk, residual)
-        weights = np.einsum("ijcd,jkc->dcik", shrunk, self._z_z)
-        return modes @ inverse.T, inverse @ weights @ self.whitening
+        _, inverse, turned = self._decompose(factor)
+        residual = responses.products - np.einsum("ipc,pd->icd", self._fixed, profile.coefficients)
+        residual = np.einsum("ijcd,jcd->icd", inverse, residual)
+        covariance = np.einsum("ikd,jkd->ijd", factor, factor)
+        modes = np.einsum("ijd,kjcd,kcd->dci", covariance, turned, residual, optimize=True)
+        precision = _times(turned.swapaxes(0, 1), turned)
+        weights = _times(covariance[:, :, None], precision).transpose(3, 2, 0, 1)
+        return modes @ self.to_effects.T, self.to_effects @ weights @ self.whitening
 
 
 def _covariance_changes(directions, factor):
@@ -457,8 +535,19 @@ def _join(profiles):
 # ---- small matrices whose elements are arrays ------------------------------------------------
 
 
-def _cholesky(matrix):
+def _times(left, right):
+    """Product of matrices of shape (q, q, n_clusters, n_datasets)."""
+    if len(left) <= WIDE:
+        return np.einsum("ikcd,kjcd->ijcd", left, right)
+    product = left.transpose(2, 3, 0, 1) @ right.transpose(2, 3, 0, 1)
+    return product.transpose(2, 3, 0, 1)
+
+
+def cholesky(matrix):
     """Lower triangle L, LL' the symmetric positive definite matrix; both of shape (q, q, ...)."""
+    if len(matrix) > WIDE:
+        first = np.linalg.cholesky(np.moveaxis(matrix, (0, 1), (-2, -1)))
+        return np.moveaxis(first, (-2, -1), (0, 1))
     triangle = np.zeros_like(matrix)
     for column in range(len(matrix)):
         rest = matrix[column:, column]
@@ -470,8 +559,12 @@ def _cholesky(matrix):
     return triangle
 
 
-def _forward_solve(triangle, right):
+def forward_solve(triangle, right):
     """T with LT = right, L a lower triangle of shape (q, q, ...)."""
+    if len(triangle) > WIDE:
+        axes = (0, 1), (-2, -1)
+        solved = np.linalg.solve(np.moveaxis(triangle, *axes), np.moveaxis(right, *axes))
+        return np.moveaxis(solved, *axes[::-1])
     shape = np.broadcast_shapes(triangle.shape[2:], right.shape[2:])
     solved = np.empty((*right.shape[:2], *shape))
     for row in range(len(right)):
@@ -485,9 +578,10 @@ def _forward_solve(triangle, right):
 # ---- the design matrices ---------------------------------------------------------------------
 
 
-def _matrix(values, name, *, fewest):
+def _matrix(values, name):
     matrix = np.asarray(values, float)
-    if matrix.ndim != 2 or not len(matrix) or matrix.shape[1] < fewest:
+    # There may be no fixed effect at all.
+    if matrix.ndim != 2 or not len(matrix) or (name == "random" and not matrix.size):
         raise ValueError(
             f"the {name}-effects design has shape {matrix.shape}; it must be a matrix with one row "
             "for each observation and one column for each effect."
@@ -515,25 +609,107 @@ def _check_shapes(fixed_design, random_design, clusters, blocks):
         raise ValueError("there is one cluster only; random effects need at least two.")
 
 
+def centre(matrix) -> tuple[np.ndarray, np.ndarray]:
+    """Centre the columns of a matrix that has a constant one.
+
+    Parameters
+    ----------
+    matrix : ndarray, shape (n, p)
+
+    Returns
+    -------
+    centred : ndarray, shape (n, p)
+        The matrix times `centring`.
+    centring : ndarray, shape (p, p)
+        Its determinant is one. Without a constant column it is the identity.
+
+    Examples
+    --------
+    >>> centre(np.array([[1.0, 5], [1, 7]]))[0]
+    array([[ 1., -1.],
+           [ 1.,  1.]])
+    """
+    centring = np.eye(matrix.shape[1])
+    constant = np.flatnonzero((np.ptp(matrix, axis=0) == 0) & (matrix[0] != 0))
+    if not constant.size:
+        return matrix, centring
+    first = constant[0]
+    centred = matrix.copy()
+    others = np.arange(matrix.shape[1]) != first
+    # Twice: of a mean of 1e9 the first one leaves its rounding.
+    for _ in range(2):
+        mean = centred[:, others].mean(axis=0)
+        centred[:, others] -= mean
+        centring[first, others] -= mean / matrix[0, first]
+    return centred, centring
+
+
+def orthogonal(matrix) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Give orthonormal Q, triangle R and centring C with (matrix) C = QR.
+
+    Examples
+    --------
+    >>> basis, triangle, centring = orthogonal(np.array([[1.0, 5], [1, 7], [1, 9]]))
+    >>> np.allclose(basis @ triangle, np.array([[1, -2], [1, 0], [1, 2]]))
+    True
+    """
+    centred, centring = centre(matrix)
+    basis, triangle = np.linalg.qr(centred)
+    return basis, triangle, centring
+
+
 def _is_rank_deficient(triangle) -> bool:
     diagonal = np.abs(np.diag(triangle))
     norms = np.linalg.norm(triangle, axis=0)
-    return bool(len(triangle) < triangle.shape[1] or (diagonal <= 1e-10 * norms).any())
+    too_few_rows = len(triangle) < triangle.shape[1]
+    return bool(too_few_rows or (diagonal <= RANK_TOLERANCE * norms).any())
 
 
-def _whitening(random_design, blocks) -> np.ndarray:
-    """Upper-triangular K with Z = (whitened Z) K, block diagonal, shape (q, q)."""
-    parts, column = [], 0
+def _whiten(random_design, blocks) -> tuple[np.ndarray, np.ndarray]:
+    """Whiten the columns of each block.
+
+    Returns the whitened matrix, (n, q), and K, block diagonal (q, q): with b the effects of the
+    whitened columns, K b are those of the columns as given.
+    """
+    n, size = random_design.shape
+    parts, unwhitening, column = [], np.zeros((size, size)), 0
     for block in blocks:
-        columns = random_design[:, column : column + block.size]
+        inside = slice(column, column + block.size)
+        columns = random_design[:, inside]
         if block.identity:
-            parts.append(np.sqrt((columns**2).sum() / len(columns)) * np.eye(block.size))
+            own = np.eye(block.size) / np.sqrt((columns**2).sum() / n)
+            parts.append(columns * own[0, 0])
         else:
-            triangle = linalg.qr(columns, mode="r")[0][: block.size]
+            _, triangle, centring = orthogonal(columns)
             if _is_rank_deficient(triangle):
                 raise ValueError(
                     "the random-effects design matrix is rank deficient. Drop a column."
                 )
-            parts.append(triangle / np.sqrt(len(columns)))
+            inverse = np.linalg.inv(triangle) * np.sqrt(n)
+            own = centring @ inverse
+            # Equal rows stay equal, which they do not in the basis.
+            parts.append(centre(columns)[0] @ inverse)
+        unwhitening[inside, inside] = own
         column += block.size
-    return linalg.block_diag(*parts)
+    return np.hstack(parts), unwhitening
+
+
+def _orthonormal_by_cluster(columns, starts, counts) -> tuple[np.ndarray, np.ndarray]:
+    """Give Q, (n, q), and R, (q, q, n_clusters), of each cluster: Gram and Schmidt, all together.
+
+    Rows are sorted by cluster. A column that its cluster does not determine becomes zero.
+    """
+    columns, size = columns.copy(), columns.shape[1]
+    triangle = np.zeros((size, size, len(starts)))
+    lengths = np.sqrt(np.add.reduceat(columns**2, starts))
+    for number in range(size):
+        own, later = columns[:, number], columns[:, number + 1 :]
+        length = np.sqrt(np.add.reduceat(own**2, starts))
+        length[length <= 1e-12 * lengths[:, number]] = 0
+        triangle[number, number] = length
+        own *= np.repeat(np.divide(1, length, where=length > 0, out=np.zeros_like(length)), counts)
+        if later.size:
+            products = np.add.reduceat(own[:, None] * later, starts)
+            triangle[number, number + 1 :] = products.T
+            later -= own[:, None] * np.repeat(products, counts, axis=0)
+    return columns, triangle

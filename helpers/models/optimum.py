@@ -10,9 +10,8 @@ Factors have shape (q, q, n_datasets), as in :mod:`helpers.models.likelihood`.
 from __future__ import annotations
 
 import numpy as np
-from scipy import optimize
 
-from helpers.models.likelihood import Design, Profile, Responses
+from helpers.models.likelihood import Likelihood, Profile, Responses
 
 GRADIENT_TOLERANCE = 1e-4
 SINGULAR_TOLERANCE = 1e-4
@@ -23,12 +22,12 @@ ROUNDING = 1e-7
 MOST_EVALUATIONS = 30
 
 
-def solve(design: Design, responses: Responses) -> tuple[np.ndarray, Profile]:
+def solve(likelihood: Likelihood, responses: Responses) -> tuple[np.ndarray, Profile]:
     """Minimise the criterion of each data set.
 
     Parameters
     ----------
-    design : Design
+    likelihood : Likelihood
     responses : Responses
 
     Returns
@@ -36,32 +35,32 @@ def solve(design: Design, responses: Responses) -> tuple[np.ndarray, Profile]:
     factor : ndarray, shape (q, q, n_datasets)
         Lower-triangular factors. Variances that are zero but for rounding are zero.
     profile : Profile
-        The design's at these factors.
+        The likelihood's at these factors.
 
     Examples
     --------
     >>> from helpers.models.likelihood import Block
     >>> clusters, ones = np.repeat([0, 1, 2], 4), np.ones((12, 1))
-    >>> design = Design(ones, ones, clusters, [Block(1)])
+    >>> likelihood = Likelihood(ones, ones, clusters, [Block(1)])
     >>> response = np.array([1.0, 2, 1, 2, 4, 5, 4, 5, 7, 8, 7, 8])
-    >>> print(solve(design, design.reduce(response[:, None]))[0].round(3))
+    >>> print(solve(likelihood, likelihood.reduce(response[:, None]))[0].round(3))
     [[[5.172]]]
     """
-    factor, left = newton(design, responses)
-    factor = snap(design, factor, responses)
-    profile = design.evaluate(factor, responses)
-    doubtful = np.union1d(left, np.flatnonzero(~is_optimum(design, factor, profile)))
+    factor, left = newton(likelihood, responses)
+    factor = snap(likelihood, factor, responses)
+    profile = likelihood.evaluate(factor, responses)
+    doubtful = np.union1d(left, np.flatnonzero(~is_optimum(likelihood, factor, profile)))
     for number in doubtful:
         one = responses.take([number])
-        starts = [np.eye(design.n_effects)[:, :, None], factor[:, :, [number]]]
-        found = [search(design, one, start) for start in starts]
-        values = [design.evaluate(each, one).criterion[0] for each in found]
+        starts = [np.eye(likelihood.n_effects)[:, :, None], factor[:, :, [number]]]
+        found = [search(likelihood, one, start) for start in starts]
+        values = [likelihood.evaluate(each, one).criterion[0] for each in found]
         if np.isfinite(values).any():
             factor[:, :, number] = found[np.nanargmin(values)][:, :, 0]
-    return factor, design.evaluate(factor, responses) if doubtful.size else profile
+    return factor, likelihood.evaluate(factor, responses) if doubtful.size else profile
 
 
-def newton(design: Design, responses: Responses) -> tuple[np.ndarray, np.ndarray]:
+def newton(likelihood: Likelihood, responses: Responses) -> tuple[np.ndarray, np.ndarray]:
     """Newton's method on all data sets together; those that have converged leave.
 
     Returns
@@ -70,13 +69,13 @@ def newton(design: Design, responses: Responses) -> tuple[np.ndarray, np.ndarray
     left : ndarray of int
         Positions of the data sets that did not converge.
     """
-    trial = design.moment_start(responses)
+    trial = likelihood.moment_start(responses)
     factor, step = trial.copy(), np.zeros_like(trial)
     criterion, decrement = np.full((2, len(responses)), np.inf)
     active = np.arange(len(responses))
     for _ in range(MOST_EVALUATIONS):
-        here, directions = _principal_axes(design, trial[:, :, active])
-        profile = design.evaluate(here, responses.take(active), directions, hessian=True)
+        here, directions = _principal_axes(likelihood, trial[:, :, active])
+        profile = likelihood.evaluate(here, responses.take(active), directions, hessian=True)
         better = profile.criterion <= criterion[active] + ROUNDING
         moved = active[better]
         factor[:, :, moved] = here[:, :, better]
@@ -94,7 +93,7 @@ def newton(design: Design, responses: Responses) -> tuple[np.ndarray, np.ndarray
     return trial, active
 
 
-def _principal_axes(design, factor):
+def _principal_axes(likelihood, factor):
     """Write each covariance by its principal axes, and the directions that start from there.
 
     With FF' = U S^2 U' the factor U S may change by U times any lower triangle. As the largest
@@ -103,9 +102,9 @@ def _principal_axes(design, factor):
     n_datasets = factor.shape[2]
     turned = factor.copy()
     directions = np.broadcast_to(
-        design.directions, (*design.directions.shape[:3], n_datasets)
+        likelihood.directions, (*likelihood.directions.shape[:3], n_datasets)
     ).copy()
-    for block, inside in design.slices():
+    for block, inside in likelihood.slices():
         if block.identity or block.size == 1:
             continue
         left, values, _ = np.linalg.svd(np.moveaxis(factor[inside, inside], -1, 0))
@@ -135,12 +134,12 @@ def _not_too_far(step, factor):
     return step * np.minimum(1, longest / np.maximum(length, np.finfo(float).tiny))
 
 
-def search(design: Design, one: Responses, start) -> np.ndarray:
+def search(likelihood: Likelihood, one: Responses, start) -> np.ndarray:
     """Minimise the criterion of one data set: slower than Newton's method, harder to mislead.
 
     Parameters
     ----------
-    design : Design
+    likelihood : Likelihood
     one : Responses
         Of length 1.
     start : ndarray, shape (q, q, 1)
@@ -149,47 +148,49 @@ def search(design: Design, one: Responses, start) -> np.ndarray:
     -------
     ndarray, shape (q, q, 1)
     """
-    factor = _descend(design, one, start)
+    factor = _descend(likelihood, one, start)
     for _ in range(5):
-        escape = _escape(design, one, factor)
+        escape = _escape(likelihood, one, factor)
         if escape is None:
             break
-        factor = _descend(design, one, escape)
-    return snap(design, factor, one)
+        factor = _descend(likelihood, one, escape)
+    return snap(likelihood, factor, one)
 
 
-def _descend(design, one, factor):
+def _descend(likelihood, one, factor):
+    from scipy import optimize  # a third of a second to import, and seldom needed
+
     def evaluate(theta):
-        profile = design.evaluate(design.factor(theta[:, None]), one)
+        profile = likelihood.evaluate(likelihood.factor(theta[:, None]), one)
         return profile.criterion[0], profile.gradient[:, 0]
 
-    theta = theta_of(design, factor)[:, 0]
+    theta = theta_of(likelihood, factor)[:, 0]
     # The gradient grows with the clusters; below this the criterion's own rounding hides it.
-    options = {"gtol": 1e-6 * np.sqrt(design.n_clusters), "ftol": 1e-15, "maxcor": 20}
+    options = {"gtol": 1e-6 * np.sqrt(likelihood.n_clusters), "ftol": 1e-15, "maxcor": 20}
     for _ in range(5):
         result = optimize.minimize(evaluate, theta, jac=True, method="L-BFGS-B", options=options)
         theta = result.x
-        if _is_flat(design, result.jac):
+        if _is_flat(likelihood, result.jac):
             break
-    return design.factor(theta[:, None])
+    return likelihood.factor(theta[:, None])
 
 
-def _escape(design, one, factor):
+def _escape(likelihood, one, factor):
     """Return a better factor if a zero variance is a false optimum, otherwise None."""
-    profile = design.evaluate(factor, one)
-    for number, (slope, direction) in enumerate(_lacking(design, factor, profile)):
+    profile = likelihood.evaluate(factor, one)
+    for number, (slope, direction) in enumerate(_lacking(likelihood, factor, profile)):
         if slope[0] >= 0:
             continue
         for step in (0.3, 0.1, 0.03, 0.01):
-            candidate = _with_variance(design, factor, number, step * direction)
-            if design.evaluate(candidate, one).criterion[0] < profile.criterion[0] - 1e-8:
+            candidate = _with_variance(likelihood, factor, number, step * direction)
+            if likelihood.evaluate(candidate, one).criterion[0] < profile.criterion[0] - 1e-8:
                 return candidate
     return None
 
 
-def _with_variance(design, factor, number, direction):
+def _with_variance(likelihood, factor, number, direction):
     """Add variance along a direction (1, q) to the covariance of one block."""
-    block, inside = list(design.slices())[number]
+    block, inside = list(likelihood.slices())[number]
     changed = factor.copy()
     if block.identity:
         more = np.hypot(factor[inside.start, inside.start], direction[0, 0])
@@ -200,7 +201,7 @@ def _with_variance(design, factor, number, direction):
     return changed
 
 
-def snap(design: Design, factor, responses: Responses) -> np.ndarray:
+def snap(likelihood: Likelihood, factor, responses: Responses) -> np.ndarray:
     """Set variances that are zero but for rounding to zero, unless that costs.
 
     Returns
@@ -209,51 +210,53 @@ def snap(design: Design, factor, responses: Responses) -> np.ndarray:
         Lower-triangular factors with non-negative diagonals.
     """
     snapped = factor.copy()
-    for _, inside in design.slices():
+    for _, inside in likelihood.slices():
         left, values, _ = np.linalg.svd(np.moveaxis(factor[inside, inside], -1, 0))
         values[values < SINGULAR_TOLERANCE] = 0
         root = np.moveaxis(left * values[:, None, :], 0, -1)
         snapped[inside, inside] = _triangular(root)
-    doubtful = np.flatnonzero(is_singular(design, factor))
+    doubtful = np.flatnonzero(is_singular(likelihood, factor))
     if doubtful.size:
         some = responses.take(doubtful)
-        before = design.evaluate(factor[:, :, doubtful], some).criterion
-        after = design.evaluate(snapped[:, :, doubtful], some).criterion
+        before = likelihood.evaluate(factor[:, :, doubtful], some).criterion
+        after = likelihood.evaluate(snapped[:, :, doubtful], some).criterion
         worse = doubtful[~(after <= before + 1e-7)]
         snapped[:, :, worse] = factor[:, :, worse]
     return snapped
 
 
-def is_singular(design: Design, factor) -> np.ndarray:
+def is_singular(likelihood: Likelihood, factor) -> np.ndarray:
     """Whether some combination of random effects of a block has no variance; one bool per set."""
     smallest = [
         np.linalg.svd(np.moveaxis(factor[inside, inside], -1, 0), compute_uv=False).min(axis=1)
-        for _, inside in design.slices()
+        for _, inside in likelihood.slices()
     ]
     return np.min(smallest, axis=0) < SINGULAR_TOLERANCE
 
 
-def is_optimum(design: Design, factor, profile: Profile) -> np.ndarray:
+def is_optimum(likelihood: Likelihood, factor, profile: Profile) -> np.ndarray:
     """Whether conditions of the first order hold, in theta and where a variance is zero.
 
-    `profile` is the design's at `factor`, by the elements of theta; one bool per data set.
+    `profile` is the likelihood's at `factor`, by the elements of theta; one bool per data set.
     """
-    slopes = [slope for slope, _ in _lacking(design, factor, profile)]
-    return _is_flat(design, profile.gradient) & (np.min(slopes, axis=0) >= 0)
+    slopes = [slope for slope, _ in _lacking(likelihood, factor, profile)]
+    # Of a large factor the relative change counts.
+    gradient = profile.gradient * np.maximum(1, np.abs(factor).max(axis=(0, 1)))
+    return _is_flat(likelihood, gradient) & (np.min(slopes, axis=0) >= 0)
 
 
-def _is_flat(design, gradient):
-    tolerance = GRADIENT_TOLERANCE * np.sqrt(design.n_clusters)
+def _is_flat(likelihood, gradient):
+    tolerance = GRADIENT_TOLERANCE * np.sqrt(likelihood.n_clusters)
     return np.abs(gradient).max(axis=0) < tolerance
 
 
-def _lacking(design, factor, profile):
+def _lacking(likelihood, factor, profile):
     """For each block the steepest descent in a direction without variance.
 
     Yields the slope plus its tolerance, (n_datasets,), infinite where nothing lacks, and the
     direction, (n_datasets, size).
     """
-    for block, inside in design.slices():
+    for block, inside in likelihood.slices():
         slope = np.moveaxis(profile.slope[inside, inside], -1, 0)
         own = np.moveaxis(factor[inside, inside], -1, 0)
         total = np.einsum("dii->d", slope)
@@ -270,10 +273,10 @@ def _lacking(design, factor, profile):
         yield np.where(lacks.any(axis=1), lowest[:, 0] + tolerance, np.inf), direction
 
 
-def theta_of(design: Design, factor) -> np.ndarray:
+def theta_of(likelihood: Likelihood, factor) -> np.ndarray:
     """Theta, shape (m, n_datasets), of any factors: the elements of their lower triangles."""
     parts = []
-    for block, inside in design.slices():
+    for block, inside in likelihood.slices():
         own = factor[inside, inside]
         parts.append(np.abs(own[:1, 0]) if block.identity else _triangular(own)[block.lower])
     return np.concatenate(parts)

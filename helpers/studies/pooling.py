@@ -7,7 +7,7 @@ import pandas as pd
 
 from helpers.data.r_random import check_integer
 from helpers.data.simulate import create_data, true_coefficients
-from helpers.models.design import DataError, check_columns
+from helpers.models.columns import DataError, check_columns
 from helpers.models.fits import MixedFit, fit_many, least_squares_by_cluster
 from helpers.tables import POOLINGS, shrinkage
 

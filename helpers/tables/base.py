@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtr, stdtrit
 
-from helpers.models.design import DataError
+from helpers.models.columns import DataError
 from helpers.models.fits import FittedModel, MixedFit, PooledFit
 from helpers.models.formula import column_names
 from helpers.models.inference import kenward_roger

@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from helpers.models.design import DataError
+from helpers.models.columns import DataError
 from helpers.models.fits import (
     MixedFit,
 )

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtr
 
-from helpers.models.design import DataError
+from helpers.models.columns import DataError
 from helpers.models.fits import (
     FittedModel,
     MixedFit,

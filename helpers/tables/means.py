@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from helpers.models.design import DataError
+from helpers.models.columns import DataError
 from helpers.models.fits import FittedModel, MixedFit, fit_pooled
 from helpers.tables.base import (
     free_names,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from helpers.models.design import DataError
+from helpers.models.columns import DataError
 from helpers.models.fits import MixedFit, fit_pooled, least_squares_by_cluster
 from helpers.tables.base import at_random_effects, require_fit
 

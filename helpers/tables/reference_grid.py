@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from helpers.models.design import DataError
+from helpers.models.columns import DataError
 from helpers.tables.base import require_predictor, sorted_levels
 
 MOST_LEVELS = 12

@@ -61,8 +61,15 @@ LARGEST = {"statsmodels, lbfgs": 1_000, "mixedlm-rs": 10_000}
 for size in SIZES:
     CASES[f"{size:,} clusters"] = {
         method: 1
-        for method in ("fit_many", "mixedlm", "mixedlm-rs", "statsmodels, lbfgs", "lme4, lmer")
-        if size <= LARGEST.get(method, max(SIZES))
+        for method in (
+            "fit_many",
+            "fit_mixed",
+            "mixedlm",
+            "mixedlm-rs",
+            "statsmodels, lbfgs",
+            "lme4, lmer",
+        )
+        if method != "statsmodels" and size <= LARGEST.get(method, max(SIZES))
     }
 PAIRS = [(case, method) for case, counts in CASES.items() for method in counts]
 PYTHON = [pair for pair in PAIRS if pair[1] in peers.PYTHON]

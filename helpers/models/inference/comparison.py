@@ -10,11 +10,11 @@ from scipy import special
 
 from helpers.data.r_random import check_integer
 from helpers.models.batch import fit_blocks
-from helpers.models.design import DataError
+from helpers.models.columns import DataError
 from helpers.models.inference.parameters import design_of
 from helpers.models.inference.resampling import simulated_blocks
 from helpers.models.inference.small_sample import cross_products, directions_of
-from helpers.models.likelihood import Design
+from helpers.models.likelihood import Likelihood
 
 METHODS = ("asymptotic", "bootstrap")
 #: Share of a matrix's square that rounding may leave outside a space it lies in.
@@ -36,7 +36,7 @@ def likelihood_ratio_test(
     method: str = "asymptotic",
     n_datasets: int = 10_000,
     seed: int = 888,
-    n_workers: int = 1,
+    n_jobs: int = 1,
     progress: bool = False,
 ) -> pd.DataFrame:
     """Test a fit against a larger one that contains it.
@@ -49,7 +49,7 @@ def likelihood_ratio_test(
     method : {"asymptotic", "bootstrap"}
         Compare with a chi-square distribution, or the mixture of two that holds at the boundary;
         or with data sets simulated from the smaller fit.
-    n_datasets, seed, n_workers, progress
+    n_datasets, seed, n_jobs, progress
         Of the bootstrap, as for :func:`helpers.models.inference.bootstrap`.
 
     Returns
@@ -100,7 +100,7 @@ def likelihood_ratio_test(
         n_datasets = check_integer("n_datasets", n_datasets, minimum=2)
         reference = f"bootstrap of {n_datasets:,}"
         draws = _simulated_statistics(
-            smaller, larger, n_datasets, seed, n_workers=n_workers, progress=progress
+            smaller, larger, n_datasets, seed, n_jobs=n_jobs, progress=progress
         )
         p_value = (1 + (draws >= statistic).sum()) / (1 + n_datasets)
         p_error = np.sqrt(p_value * (1 - p_value) / n_datasets)
@@ -222,7 +222,7 @@ def _elements(covariance, blocks):
 def _without_effects(smaller, larger, responses) -> np.ndarray:
     """Criteria of a pooled model: those of the larger model's effects, their variances at zero."""
     random = larger.random_design
-    design = Design(
+    design = Likelihood(
         smaller.fixed_design.matrix,
         random.matrix,
         random.clusters,

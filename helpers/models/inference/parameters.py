@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from helpers.models.likelihood import Design
+from helpers.models.likelihood import Likelihood
 
 RESIDUAL = "Residual"
 #: Columns that say which parameter a row is about.
@@ -121,7 +121,7 @@ def values_of(parameters, fixed, covariance, sigma) -> np.ndarray:
     return np.stack([value(parameter) for parameter in parameters], axis=-1)
 
 
-def design_of(fit, *, reml: bool, without: int | None = None) -> Design:
+def design_of(fit, *, reml: bool, without: int | None = None) -> Likelihood:
     """Build the design of a fit, perhaps without one column of the fixed effects.
 
     Parameters
@@ -134,9 +134,9 @@ def design_of(fit, *, reml: bool, without: int | None = None) -> Design:
 
     Returns
     -------
-    Design
+    Likelihood
     """
     fixed, random = fit.fixed_design.matrix, fit.random_design
     if without is not None:
         fixed = np.delete(fixed, without, axis=1)
-    return Design(fixed, random.matrix, random.clusters, random.blocks, reml=reml)
+    return Likelihood(fixed, random.matrix, random.clusters, random.blocks, reml=reml)

@@ -24,7 +24,7 @@ from helpers.models.inference.parameters import (
     parameters_of,
     values_of,
 )
-from helpers.models.likelihood import Design, Responses
+from helpers.models.likelihood import Likelihood, Responses
 from helpers.models.optimum import DECREMENT, ROUNDING, solve
 
 MOST_STEPS = 60
@@ -34,7 +34,7 @@ ZETA_TOLERANCE = 1e-6
 BESIDE_ZERO = 0.05
 
 
-def profile_limits(fit, *, level: float = 0.95) -> np.ndarray:
+def profile_limits(fit, *, level: float = 0.95, kind: str | None = None) -> np.ndarray:
     """Limits of the profile intervals of every parameter.
 
     Parameters
@@ -43,6 +43,8 @@ def profile_limits(fit, *, level: float = 0.95) -> np.ndarray:
         If it is a REML fit, the profile is that of the maximum-likelihood fit, as in lme4.
     level : float
         Coverage, between 0 and 1.
+    kind : {"fixed", "sd", "correlation"}, optional
+        Only parameters of this kind, which is quicker.
 
     Returns
     -------
@@ -59,7 +61,7 @@ def profile_limits(fit, *, level: float = 0.95) -> np.ndarray:
            [-0.11,  0.71]])
     """
     cutoff = np.sqrt(special.chdtri(1, 1 - level))
-    parameters = parameters_of(fit)
+    parameters = [one for one in parameters_of(fit) if kind in (None, one.kind)]
     limits = np.empty((len(parameters), 2))
     for numbers, profiles in _profiles(fit, parameters):
         limits[numbers] = profiles.limits(cutoff).reshape(-1, 2)
@@ -114,12 +116,11 @@ def _profiles(fit, parameters):
     response = fit.fixed_design.response
     responses = design.reduce(response[:, None])
     factor, best = solve(design, responses)
-    root = np.linalg.solve(design.whitening, factor[:, :, 0])
+    root = design.to_effects @ factor[:, :, 0]
     sigma = float(np.sqrt(best.variance[0]))
-    to_fixed = np.linalg.inv(design.triangle)
-    fixed = to_fixed @ (responses.projection + best.coefficients)[:, 0]
+    fixed = design.to_fixed @ (responses.projection + best.coefficients)[:, 0]
     values = values_of(parameters, fixed, sigma**2 * root @ root.T, np.float64(sigma))
-    errors = sigma * np.linalg.norm(to_fixed @ best.root[:, :, 0], axis=1)
+    errors = sigma * np.linalg.norm(design.to_fixed @ best.root[:, :, 0], axis=1)
     minimum = float(best.criterion[0])
     for number, parameter in enumerate(parameters):
         if parameter.kind == "fixed":
@@ -129,8 +130,9 @@ def _profiles(fit, parameters):
                 _FixedProfile(fit, column, values[number], errors[column], minimum),
             )
     rest = [number for number, each in enumerate(parameters) if each.kind != "fixed"]
-    those = [parameters[number] for number in rest]
-    yield rest, _VarianceProfiles(design, responses, those, values[rest], root, sigma, minimum)
+    if rest:
+        those = [parameters[number] for number in rest]
+        yield rest, _VarianceProfiles(design, responses, those, values[rest], root, sigma, minimum)
 
 
 # ---- limits of any profile -------------------------------------------------------------------
@@ -227,7 +229,9 @@ class _FixedProfile(_Ends):
         self._design = design_of(fit, reml=False, without=column)
         both = np.column_stack([fit.fixed_design.response, fit.fixed_design.matrix[:, column]])
         self._pair = self._design.reduce(both)
-        self._product = both[:, 0] @ (both[:, 1] - self._design.basis @ self._pair.projection[:, 1])
+        rest = both[:, 1] - self._design.basis @ self._pair.projection[:, 1]
+        turned = self._pair.products
+        self._product = both[:, 0] @ rest - (turned[..., 0] * turned[..., 1]).sum()
         self._minimum = minimum
         self.estimate = np.full(2, estimate)
         self.edge = np.array([-np.inf, np.inf])
@@ -240,6 +244,7 @@ class _FixedProfile(_Ends):
         responses = Responses(
             own.projection[:, :1] - value * own.projection[:, 1:],
             own.products[..., :1] - value * own.products[..., 1:],
+            own.within[:, :1] - value * own.within[:, 1:],
             own.squares[0] - 2 * value * self._product + value**2 * own.squares[1],
         )
         criterion = solve(self._design, responses)[1].criterion
@@ -267,7 +272,7 @@ class _Frame:
         Which elements are sds given the effects before; which of them may not change their sign.
     """
 
-    def __init__(self, design: Design, parameter: Parameter, scale):
+    def __init__(self, design: Likelihood, parameter: Parameter, scale):
         self._design, self.correlation = design, parameter.kind == "correlation"
         self.held = self.turned = design.n_parameters
         self.diagonal = np.zeros(design.n_parameters + 1, bool)
@@ -331,7 +336,7 @@ class _Frame:
 class _VarianceProfiles(_Ends):
     """Profiles of standard deviations and correlations, each end in the frame of its parameter."""
 
-    def __init__(self, design: Design, responses, parameters, values, root, sigma, minimum):
+    def __init__(self, design: Likelihood, responses, parameters, values, root, sigma, minimum):
         self._design, self._minimum = design, minimum
         scale = np.linalg.norm(design.whitening, axis=0)
         frames = [_Frame(design, parameter, scale) for parameter in parameters]

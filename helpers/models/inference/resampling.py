@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from functools import partial
 
@@ -22,8 +21,7 @@ def bootstrap(
     *,
     n_datasets: int = 10_000,
     seed: int = 888,
-    n_workers: int | None = None,
-    client=None,
+    n_jobs: int = -1,
     progress: bool = False,
 ) -> pd.DataFrame:
     """Simulate data sets from a fit and fit each of them.
@@ -36,10 +34,8 @@ def bootstrap(
         Data sets to simulate.
     seed : int
         The draws do not depend on where they are computed.
-    n_workers : int, optional
-        Processes; by default as many as there are cores.
-    client : dask.distributed.Client, optional
-        Work on its cluster instead.
+    n_jobs : int
+        Processes, as joblib counts them; by default as many as there are cores.
     progress : bool
         Show a progress bar.
 
@@ -63,7 +59,7 @@ def bootstrap(
     --------
     >>> from helpers import create_data, fit_mixed
     >>> fit = fit_mixed("y ~ x + (x | cluster)", create_data())
-    >>> draws = bootstrap(fit, n_datasets=200, n_workers=1)
+    >>> draws = bootstrap(fit, n_datasets=200, n_jobs=1)
     >>> draws["sd", "cluster", "x"].quantile([0.025, 0.975]).round(1).tolist()
     [0.1, 0.3]
     """
@@ -71,8 +67,7 @@ def bootstrap(
     fits = fit_blocks(
         design_of(fit, reml=fit.reml),
         simulated_blocks(fit, n_datasets=n_datasets, seed=seed),
-        n_workers=(os.cpu_count() or 1) if n_workers is None else n_workers,
-        client=client,
+        n_jobs=n_jobs,
         progress=progress,
     )
     parameters = parameters_of(fit)

@@ -35,10 +35,10 @@ def kenward_roger(solution, fixed_design, random_design, clusters, blocks) -> Sm
 
     Parameters
     ----------
-    solution : Solution
+    solution : Estimates
         Its attributes covariance, sigma and fixed_covariance are used.
     fixed_design, random_design, clusters, blocks
-        As :class:`helpers.models.likelihood.Design` takes them.
+        As :class:`helpers.models.likelihood.Likelihood` takes them.
 
     Returns
     -------
