@@ -63,7 +63,7 @@ def intervals(
           fixed    Intercept   0.94       0.81        1.06
           fixed            x   0.54       0.46        0.63
              sd    Intercept   0.54       0.44        0.65
-             sd            x   0.25       0.13        0.34
+             sd            x   0.24       0.13        0.34
     correlation Intercept, x   0.30      -0.11        0.71
              sd                1.00       0.95        1.05
     """
