@@ -31,7 +31,10 @@ LOCAL = re.compile(
     r'(?P<before><(?:script|link)\b[^>]*? (?:src|href)=")(?P<path>[^":?#]+\.(?:js|css))"'
 )
 # Text need not wait for the theme's scripts. Those of the search are called where they stand.
-WAITED_FOR = re.compile(r'<script (?=[^>]*\bsrc="(?!https?:))(?![^>]*\b(?:defer|async)\b)')
+# The options are read by scripts in the text.
+WAITED_FOR = re.compile(
+    r'<script (?=[^>]*\bsrc="(?!https?:))(?![^>]*(?:\bdefer\b|\basync\b|documentation_options))'
+)
 SEARCHES = 'id="search-results"'
 STORE = """<script>try { localStorage } catch {
     const kept = new Map();

@@ -197,3 +197,10 @@ def test_fits_can_be_pickled():
     assert again.results.llf == pytest.approx(fit.results.llf)
     again = pickle.loads(pickle.dumps(pooled))
     np.testing.assert_array_equal(again.predict(frame()), pooled.predict(frame()))
+
+
+def test_numbers_as_categories_have_levels_too():
+    fit = fit_mixed("y ~ C(x) + (1 | g)", frame())
+    np.testing.assert_allclose(fit.predict(frame().head(7)), fit.predict().head(7))
+    with pytest.raises(DataError, match="'x' has the level '2.5'"):
+        fit.predict(frame(x=2.5))

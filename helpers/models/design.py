@@ -43,6 +43,7 @@ class Columns:
     names: list[str]
     columns: list[str]
     levels: dict[str, pd.Index | None] = field(repr=False)
+    coded: dict[str, pd.Index] = field(repr=False)
     specification: object = field(repr=False)
 
     def rows(self, data: pd.DataFrame) -> np.ndarray:
@@ -78,19 +79,25 @@ class Columns:
                 raise DataError(
                     f"{name!r} held numbers when the model was fitted; here it does not."
                 )
-            return tidy(column)
+            column = tidy(column)
+            strange = ~column.isin(self.coded.get(name, column))
+            if strange.any():
+                raise self._unknown(name, column[strange].iloc[0], self.coded[name])
+            return column
         column = column.reset_index(drop=True)
         if isinstance(column.dtype, pd.CategoricalDtype | pd.IntervalDtype):
             column = tidy(column)
         position = match_values(column, levels)
         if (position < 0).any():
-            unknown = column[position < 0].iloc[0]
-            raise DataError(
-                f"these rows do not fit the model: {name!r} has the level {str(unknown)!r}; the "
-                f"fit knows {', '.join(map(str, levels))}."
-            )
+            raise self._unknown(name, column[position < 0].iloc[0], levels)
         codes = pd.Categorical.from_codes(position, levels)
         return pd.Series(codes == True if levels.dtype == bool else codes, name=name)  # noqa: E712
+
+    def _unknown(self, name, value, levels) -> DataError:
+        return DataError(
+            f"these rows do not fit the model: {name!r} has the level {str(value)!r}; the fit "
+            f"knows {', '.join(map(str, levels))}."
+        )
 
 
 def build(formula: str, data: pd.DataFrame) -> tuple[np.ndarray, Columns]:
@@ -126,6 +133,7 @@ def build(formula: str, data: pd.DataFrame) -> tuple[np.ndarray, Columns]:
     said = {token.value for token in tokenize(formula) if token.inside == "C"}
     tidied = [tidy(data[name], category=name in said) for name in names]
     levels = {column.name: _levels(column) for column in tidied}
+    coded = {column.name: pd.Index(column.unique()) for column in tidied if column.name in said}
     frame = {}
     for number, column in enumerate(tidied):
         frame |= _placeholders(number, column)
@@ -142,7 +150,7 @@ def build(formula: str, data: pd.DataFrame) -> tuple[np.ndarray, Columns]:
         raise DataError(f"{formula!r} cannot be computed from these data: {reason}") from error
     specification = matrix.model_spec
     labels = plain_names([with_names(name, names) for name in specification.column_names])
-    return np.asarray(matrix, float), Columns(formula, labels, names, levels, specification)
+    return np.asarray(matrix, float), Columns(formula, labels, names, levels, coded, specification)
 
 
 def plain_names(names: list[str]) -> list[str]:
