@@ -90,7 +90,7 @@
     const unit = slider?.dataset.unit ? ` ${slider.dataset.unit}` : "";
 
     const readOut = () => {
-      question.querySelector("output").value = minus(slider.value) + unit;
+      question.querySelector(".read-out").textContent = minus(slider.value) + unit;
       slider.setAttribute("aria-valuetext", minus(slider.value) + unit);
     };
     const prediction = () =>

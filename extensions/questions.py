@@ -307,7 +307,7 @@ def depart_question(self, node):
             f'<p class="question-range needs-script"><span>{low}</span>'
             f'<input type="range" min="{low}" max="{high}" step="{step}" '
             f'aria-labelledby="{name}-text" data-unit="{unit}">'
-            f"<span>{high}</span><output></output></p>\n"
+            f'<span>{high}</span><span class="read-out"></span></p>\n'
         )
     if node["kind"] == "predict":
         self.body.append(

@@ -301,7 +301,7 @@ def test_arrow_keys_on_their_way_are_no_answers(visit, address):
         False,
     ]
     page.goto(f"{address}/{PROGRESS}.html")
-    state = page.locator("li[data-question*='check-1-two-clusters'] .progress-state")
+    state = page.locator("li[data-question*='#check-two-clusters'] .progress-state")
     assert state.inner_text() == "right at the first try"
 
 
@@ -415,6 +415,8 @@ def test_answered_pages_shut_nobody_out(visit, address, name):
         choice.click()
     for button in page.locator(".predict button, .exercise button").all():
         button.click()
+    # The theme makes what now scrolls reachable by keys once the size has settled.
+    page.wait_for_timeout(700)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert violations_on(page) == []
     for control in page.locator(".asked :is(button, .boxes input, textarea):visible").all():
