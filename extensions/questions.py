@@ -246,8 +246,11 @@ def waiting(following, cells):
         if isinstance(node, (nodes.section, question)):
             break
         if cells == 0:
-            if isinstance(node, (nodes.paragraph, nodes.bullet_list)):
+            if isinstance(node, nodes.bullet_list):
                 return number + 1
+            if isinstance(node, nodes.paragraph):
+                listed = [isinstance(n, nodes.bullet_list) for n in following[number + 1 :]]
+                return number + 1 + any(listed[:1])
             if has_output(node):
                 return number
         cells -= has_output(node)
@@ -405,7 +408,7 @@ def boxes(node):
         f'aria-label="{label} {place}" placeholder="{place}">'
         for place in places(shape)
     )
-    table = f' table" style="--columns:{shape[1]}' if len(shape) > 1 else ""
+    table = f' matrix" style="--columns:{shape[1]}' if len(shape) > 1 else ""
     return f'<div class="boxes{table}">{inputs}</div>'
 
 

@@ -7,10 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from docutils import nodes
 
 from classroom import pages, release, sources
 from classroom.release import checks
-from questions import places, read_range, split_choices
+from questions import places, read_range, split_choices, waiting
 from tests.browsing import PAGES, SITE
 from tests.test_site import violations_on
 
@@ -449,3 +450,25 @@ def test_a_slider_that_cannot_be_is_refused(wrong):
 def test_boxes_are_named_by_row_and_column():
     assert places([3]) == ["1", "2", "3"]
     assert places([2, 2]) == ["1, 1", "1, 2", "2, 1", "2, 2"]
+
+
+def cell():
+    return nodes.container("", nodes.container(nb_element="cell_code_output"))
+
+
+@pytest.mark.parametrize(
+    ("following", "cells", "hidden"),
+    [
+        ([nodes.paragraph(), cell(), nodes.paragraph(), nodes.paragraph()], 1, 3),
+        ([cell(), nodes.paragraph(), nodes.bullet_list(), nodes.paragraph()], 1, 3),
+        ([cell(), nodes.bullet_list(), nodes.paragraph()], 1, 2),
+        ([cell(), cell(), nodes.paragraph()], 1, 1),
+        ([cell(), nodes.paragraph(), cell(), nodes.paragraph()], 2, 4),
+        ([cell(), nodes.section()], 1, 1),
+        ([nodes.paragraph(), nodes.paragraph()], 0, 1),
+        ([nodes.paragraph()], 1, None),
+        ([], 0, None),
+    ],
+)
+def test_a_prediction_hides_up_to_the_words_below_an_output(following, cells, hidden):
+    assert waiting(following, cells) == hidden
