@@ -17,7 +17,7 @@
 
   const keep = (question, changes) => {
     const all = answers();
-    const name = question.dataset.question;
+    const name = question.dataset.asked;
     all[name] = { ...all[name], kind: question.dataset.kind, ...changes };
     try {
       localStorage.setItem(KEPT, JSON.stringify(all));
@@ -26,7 +26,7 @@
     }
   };
 
-  const kept = (question) => answers()[question.dataset.question] ?? {};
+  const kept = (question) => answers()[question.dataset.asked] ?? {};
 
   // A try counts until the first right one.
   const keepTry = (question, given, right) => {
@@ -90,7 +90,7 @@
     const unit = slider?.dataset.unit ? ` ${slider.dataset.unit}` : "";
 
     const readOut = () => {
-      question.querySelector("output").value = minus(slider.value) + unit;
+      question.querySelector(".read-out").textContent = minus(slider.value) + unit;
       slider.setAttribute("aria-valuetext", minus(slider.value) + unit);
     };
     const prediction = () =>
@@ -289,7 +289,7 @@
   };
 
   const startExercise = (question) => {
-    const boxes = [...question.querySelectorAll(".boxes input, .boxes select")];
+    const boxes = [...asked.querySelectorAll(".boxes input, .boxes select")];
     const button = question.querySelector("button");
     const kind = boxes[0].inputMode === "decimal" ? "number" : boxes[0].tagName === "SELECT" ? "flag" : "text";
 
@@ -374,11 +374,11 @@
       const counts = { done: 0, right: 0, wrong: 0, first: 0 };
       const items = [...list.querySelectorAll("li")];
       for (const item of items) {
-        const [text, mark] = state(all[item.dataset.question]);
+        const [text, mark] = state(all[item.dataset.asked]);
         item.querySelector(".progress-state").textContent = text;
         item.dataset.state = mark;
         if (mark) counts[mark] += 1;
-        if (mark === "right" && all[item.dataset.question].tries === 1) counts.first += 1;
+        if (mark === "right" && all[item.dataset.asked].tries === 1) counts.first += 1;
       }
       const answered = counts.done + counts.right + counts.wrong;
       const notes = [`${answered} of ${items.length} answered; ${counts.right} right, ${counts.first} of them at the first try.`];
@@ -401,7 +401,7 @@
   };
 
   const starts = { predict: startPredict, check: startCheck, exercise: startExercise, text: startText };
-  for (const question of document.querySelectorAll(".question")) starts[question.dataset.kind](question);
+  for (const question of document.querySelectorAll(".asked")) starts[question.dataset.kind](question);
   document.querySelectorAll(".progress-list").forEach(startProgress);
   // From here on the script itself says what is hidden.
   page.classList.add("answering");
