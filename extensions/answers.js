@@ -102,7 +102,9 @@
       if (given === undefined) return say(question, "You made no prediction. You still can.");
       if (slider) {
         markCharts(question, shown, Number(given));
-        return say(question, `Your prediction: ${minus(given)}${unit}.`);
+        const drawn = !question.dataset.axis || shown.querySelector(".prediction-mark");
+        const beyond = drawn ? "" : " That is outside of the chart's frame.";
+        return say(question, `Your prediction: ${minus(given)}${unit}.${beyond}`);
       }
       const chosen = question.querySelector("input:checked").closest(".choice");
       const right = question.querySelector(".choice[data-right]");
@@ -188,6 +190,9 @@
       const box = frame.getBBox();
       const start = place(frame, box.x, box.y);
       const end = place(frame, box.x + box.width, box.y + box.height);
+      // Beyond the frame there is nothing to compare it with.
+      const [low, high] = axis === "x" ? [start.x, end.x] : [start.y, end.y];
+      if (along < low || along > high) continue;
       const ends = axis === "x" ? [along, start.y, along, end.y] : [start.x, along, end.x, along];
       drawing.append(drawMark(ends, `you: ${minus(value)}`, axis === "x" && along > (start.x + end.x) / 2));
     }
