@@ -201,8 +201,10 @@
   // The first axis of numbers in a direction, and the frame it belongs to.
   const findAxis = (drawing, direction, place) => {
     for (const labels of drawing.querySelectorAll(".role-axis-label")) {
-      const ticks = [...labels.querySelectorAll("text")].map((label) => {
-        const { x, y } = place(label, 0, 0);
+      // A label stands a little below its tick.
+      const marks = labels.closest(".role-axis").querySelectorAll(".role-axis-tick line");
+      const ticks = [...labels.querySelectorAll("text")].map((label, index) => {
+        const { x, y } = place(marks[index] ?? label, 0, 0);
         return { x, y, at: direction === "x" ? x : y, value: readNumber(label.textContent.replaceAll(",", "")) };
       });
       if (ticks.length < 2 || ticks.some(({ value }) => Number.isNaN(value))) continue;
