@@ -390,39 +390,6 @@ def test_expressions_and_words_that_fail_are_named_with_their_lines(book):
         assert f"{book.page}:{lines.index(text) + 1}: WARNING: {problem}" in said
 
 
-PLANTED = """\
-```{{code-cell}} ipython3
-from helpers import claim
-claim(False, {words!r})
-```
-
-"""
-
-
-def test_a_false_claim_on_any_page_is_named(tmp_path):
-    book = copy_of_the_book(tmp_path / "book")
-    shutil.rmtree(book.folder / "chapters")
-    shutil.copytree(ROOT / "chapters", book.folder / "chapters")
-    shutil.copy(ROOT / "_toc.yml", book.folder)
-    config = book.folder / "_config.yml"
-    book.edit("raise_on_error: true", "raise_on_error: false", config)
-    planted = {}
-    for page in (book.folder / "chapters").rglob("*.md"):
-        text = page.read_text(encoding="utf-8")
-        if "\n```{code-cell}" in text:
-            words = planted[page] = re.search(r"^# (.+)$", text, re.MULTILINE)[1]
-            cell = PLANTED.format(words=words)
-            page.write_text(text.replace("```{code-cell}", f"{cell}```{{code-cell}}", 1))
-    assert len(planted) >= 13
-    code, said = book.build()
-    assert code != 0
-    reports = re.split(r"(?m)^(?=\S+\.md: WARNING: Executing notebook failed)", said)[1:]
-    named = {Path(report.partition(":")[0]): report for report in reports}
-    assert named.keys() == planted.keys()
-    for page, words in planted.items():
-        assert f'This sentence of the page does not hold: "{words}"' in named[page]
-
-
 @pytest.fixture(scope="module")
 def warned(sound, tmp_path_factory):
     """One book with every fault that warns: what to look for, and what its build said."""
