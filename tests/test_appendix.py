@@ -9,7 +9,7 @@ import pytest
 
 from helpers import create_data, fit_many, load_gpa, load_pupils, load_sleepstudy, true_coefficients
 from helpers.data.datasets import DATA_FOLDER, DataFileError
-from helpers.models.likelihood import Design
+from helpers.models.likelihood import Likelihood
 
 ROOT = Path(__file__).resolve().parents[1]
 APPENDIX = ROOT / "chapters" / "appendix"
@@ -90,13 +90,13 @@ def test_every_term_linked_from_a_page_is_defined():
 def test_four_or_five_steps_of_newton(monkeypatch):
     data = create_data()
     counted = []
-    evaluate = Design.evaluate
+    evaluate = Likelihood.evaluate
 
     def count(self, factor, responses, *rest, **options):
         counted.append(len(responses) if options.get("hessian") else 0)
         return evaluate(self, factor, responses, *rest, **options)
 
-    monkeypatch.setattr(Design, "evaluate", count)
+    monkeypatch.setattr(Likelihood, "evaluate", count)
     noise = np.random.default_rng(1).normal(size=(1000, 300))
     fit_many("y ~ x + (x | cluster)", data, true_line(data) + noise)
     assert 3.5 < sum(counted) / 300 < 5.5

@@ -189,7 +189,7 @@ class MixedFit(FittedModel):
         -------
         Series
             Predictions, indexed as the rows of `data`; with `interval` a data frame, see
-            :func:`helpers.models.inference.prediction_intervals`.
+            :func:`helpers.models.inference.prediction.prediction_intervals`.
 
         Raises
         ------

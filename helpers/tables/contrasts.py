@@ -29,7 +29,7 @@ def pairwise_contrasts(
     ----------
     fit : MixedFit or PooledFit
     predictor : str
-        As :func:`helpers.tables.marginal_means` takes it.
+        As :func:`helpers.tables.means.marginal_means` takes it.
     slope : str, optional
         A numeric predictor: compare its slopes instead of means.
     at : mapping, optional
@@ -99,7 +99,7 @@ def marginal_slopes(
     slope : str
         The numeric predictor. Where it is transformed, its slope is taken at its mean.
     predictor : str
-        As :func:`helpers.tables.marginal_means` takes it.
+        As :func:`helpers.tables.means.marginal_means` takes it.
     at : mapping, optional
         Values at which predictors are held; of `slope`, where its slope is taken.
 

@@ -35,10 +35,11 @@ def intervals(
     level : float
         Coverage, between 0 and 1.
     draws : DataFrame, optional
-        Made by :func:`helpers.bootstrap` before, to use and keep; by default they are made here.
+        Made before by :func:`helpers.models.inference.resampling.bootstrap`, to use and keep; by
+        default they are made here.
     **options
         ``n_datasets``, ``seed``, ``n_jobs``, ``progress``: as for
-        :func:`helpers.bootstrap`.
+        :func:`helpers.models.inference.resampling.bootstrap`.
 
     Returns
     -------

@@ -50,7 +50,7 @@ def likelihood_ratio_test(
         Compare with a chi-square distribution, or the mixture of two that holds at the boundary;
         or with data sets simulated from the smaller fit.
     n_datasets, seed, n_jobs, progress
-        Of the bootstrap, as for :func:`helpers.models.inference.bootstrap`.
+        Of the bootstrap, as for :func:`helpers.models.inference.resampling.bootstrap`.
 
     Returns
     -------

@@ -49,7 +49,7 @@ def profile_limits(fit, *, level: float = 0.95, kind: str | None = None) -> np.n
     Returns
     -------
     ndarray, shape (number of parameters, 2)
-        In the order of :func:`helpers.models.inference.parameters.parameters_of`. Where the
+        In the order of ``parameters_of``. Where the
         deviance never reaches the quantile the limit is the edge: 0, -1 or 1.
 
     Examples
