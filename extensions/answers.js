@@ -90,7 +90,7 @@
     const unit = slider?.dataset.unit ? ` ${slider.dataset.unit}` : "";
 
     const readOut = () => {
-      question.querySelector("output").value = minus(slider.value) + unit;
+      question.querySelector(".read-out").textContent = minus(slider.value) + unit;
       slider.setAttribute("aria-valuetext", minus(slider.value) + unit);
     };
     const prediction = () =>
@@ -401,7 +401,7 @@
   };
 
   const starts = { predict: startPredict, check: startCheck, exercise: startExercise, text: startText };
-  for (const question of document.querySelectorAll(".question")) starts[question.dataset.kind](question);
+  for (const question of document.querySelectorAll(".asked")) starts[question.dataset.kind](question);
   document.querySelectorAll(".progress-list").forEach(startProgress);
   // From here on the script itself says what is hidden.
   page.classList.add("answering");

@@ -189,7 +189,7 @@ Show at once what predictions hide</label></p>
 def add_scripts(app, pagename, templatename, context, doctree):
     """Load the script where something is asked."""
     body = context.get("body", "")
-    if 'class="question' in body or 'class="progress-list' in body:
+    if 'class="asked ' in body or 'class="progress-list' in body:
         app.add_css_file("answers.css")
         app.add_js_file(None, body=FIRST, priority=100)
         app.add_js_file("answers.js", loading_method="defer", onerror=WITHOUT, priority=450)

@@ -29,6 +29,9 @@ GROUPS = re.compile(
 COLUMN, PHONE = 700, 350
 PLACES = re.compile(r' (?:d|transform|[xy][12]?|c[xy]|r)="[^"]*"')
 TOO_EXACT = re.compile(r"(\d+\.\d)\d+")
+# Text is measured in the fonts of the build; a reader's may be wider, so there is room beside it.
+FRAME = re.compile(r'viewBox="0 0 ([\d.]+) ')
+ROOM = 24
 # The figure is one image with one label; its parts say nothing.
 SILENT = re.compile(r' (?:role|aria-[a-z]+|xmlns:xlink|pointer-events|version)="[^"]*"')
 
@@ -105,7 +108,12 @@ def drawing(app, spec, width):
         svg = vl_convert.vegalite_to_svg(spec)
         svg = PLACES.sub(lambda place: TOO_EXACT.sub(r"\1", place[0]), svg)
         path.write_text(SILENT.sub("", svg), encoding="utf-8")
-    return path.read_text(encoding="utf-8")
+    return FRAME.sub(with_room, path.read_text(encoding="utf-8"), count=1)
+
+
+def with_room(frame):
+    """Widen the frame of a drawing on both sides."""
+    return f'viewBox="-{ROOM} 0 {float(frame[1]) + 2 * ROOM:g} '
 
 
 def label_of(spec, svg):

@@ -246,8 +246,11 @@ def waiting(following, cells):
         if isinstance(node, (nodes.section, question)):
             break
         if cells == 0:
-            if isinstance(node, (nodes.paragraph, nodes.bullet_list)):
+            if isinstance(node, nodes.bullet_list):
                 return number + 1
+            if isinstance(node, nodes.paragraph):
+                listed = [isinstance(n, nodes.bullet_list) for n in following[number + 1 :]]
+                return number + 1 + any(listed[:1])
             if has_output(node):
                 return number
         cells -= has_output(node)
@@ -291,7 +294,7 @@ def visit_question(self, node):
         f' data-{key}="{escape(node[key])}"' for key in ("axis", "chart") if key in node
     )
     self.body.append(
-        f'<div class="question {kind}" id="{name}" data-kind="{kind}"{where} '
+        f'<div class="asked {kind}" id="{name}" data-kind="{kind}"{where} '
         f'data-question="{identity(self, node)}" role="group" aria-labelledby="{name}-text">\n'
         f'<p class="question-kind">{node["title"]}</p>\n'
     )
@@ -307,7 +310,7 @@ def depart_question(self, node):
             f'<p class="question-range needs-script"><span>{low}</span>'
             f'<input type="range" min="{low}" max="{high}" step="{step}" '
             f'aria-labelledby="{name}-text" data-unit="{unit}">'
-            f"<span>{high}</span><output></output></p>\n"
+            f'<span>{high}</span><span class="read-out"></span></p>\n'
         )
     if node["kind"] == "predict":
         self.body.append(
@@ -383,7 +386,7 @@ def visit_answer_box(self, node):
     """Write the boxes of one answer of an exercise."""
     name = node["ids"][0]
     self.body.append(
-        f'<div class="question exercise" id="{name}" data-kind="exercise" role="group" '
+        f'<div class="asked exercise" id="{name}" data-kind="exercise" role="group" '
         f'data-question="{identity(self, node)}" data-name="{node["name"]}" '
         f'aria-labelledby="{name}-text">\n'
         f'<p class="question-kind" id="{name}-text">Your <code>{escape(node["label"])}</code></p>\n'
@@ -405,7 +408,7 @@ def boxes(node):
         f'aria-label="{label} {place}" placeholder="{place}">'
         for place in places(shape)
     )
-    table = f' table" style="--columns:{shape[1]}' if len(shape) > 1 else ""
+    table = f' matrix" style="--columns:{shape[1]}' if len(shape) > 1 else ""
     return f'<div class="boxes{table}">{inputs}</div>'
 
 
@@ -427,7 +430,7 @@ def visit_text_answer(self, node):
     """Write a place to write, as high as what is written in it."""
     name = node["ids"][0]
     self.body.append(
-        f'<div class="question text" id="{name}" data-kind="text" '
+        f'<div class="asked text" id="{name}" data-kind="text" '
         f'data-question="{identity(self, node)}">\n'
         f'<p class="question-kind"><label for="{name}-box">Your answer</label></p>\n'
         f'<div class="growing"><textarea id="{name}-box" rows="4"></textarea></div>\n'

@@ -32,7 +32,7 @@ def test_summary_says_it_all(name, fit_of):
     ]
     if len(random_effect_correlations(fit)) > 1:
         numbers.append(random_effect_correlations(fit).iloc[0, 1])
-    for text in (str(summary), summary._repr_html_()):
+    for text in (str(summary), summary._repr_html_().replace("−", "-")):
         assert all(f"{number:.4f}" in text for number in numbers)
         assert str(fit.terms) in text
         assert f"{'REML' if fit.reml else 'ML'} criterion {fit.criterion:.1f}" in text

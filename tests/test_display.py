@@ -57,6 +57,11 @@ def test_columns_get_the_digits_they_deserve(values, digits):
     assert decimals(np.array(values, dtype=float)) == digits
 
 
+def test_a_rounded_table_has_the_same_decimals_in_all_columns():
+    table = pd.DataFrame({"low": [-3.44597], "high": [0.62051], "n": [10.0], "p": [0.25]}).round(4)
+    assert cells_of(table_html(table)) == ["−3.4460", "0.6205", "10", "0.250"]
+
+
 def test_p_values_below_a_thousandth_are_not_zero():
     table = pd.DataFrame({"term": ["a", "b", "c"], "p": [0.0, 0.00099, 0.5]})
     assert cells_of(table_html(table))[1::2] == ["&lt; 0.001", "&lt; 0.001", "0.500"]

@@ -41,7 +41,8 @@ def documented_names():
 def test_every_public_name_is_on_a_page():
     documented = {name.rpartition(".")[2] for name in documented_names()}
     drawing = {name for name in charts.__all__ if callable(getattr(charts, name))}
-    assert {*helpers.__all__, *drawing} - documented == set()
+    public = {name for name in helpers.__all__ if not inspect.ismodule(getattr(helpers, name))}
+    assert {*public, *drawing} - documented == set()
 
 
 def test_each_module_has_one_sentence_in_the_overview():

@@ -163,9 +163,10 @@ def pulled_clusters(world) -> pd.DataFrame:
     DataFrame
         One row per cluster: number, n, and ``no_``, ``partial_``, ``true_`` of Intercept and x; a
         cluster without a line of its own (fewer than two rows) stands where the mixed model puts
-        it. The same in all rows: fixed_Intercept, fixed_x, and own_error, mixed_error and error_product,
-        from which :math:`\sqrt{(1-q)^2 a + 2q(1-q) b + q^2 c}` is the root mean squared error of
-        the slopes after a pull of :math:`q`, over the clusters with a line of their own.
+        it. The same in all rows: fixed_Intercept, fixed_x, and own_error, mixed_error and
+        error_product, from which :math:`\sqrt{(1-q)^2 a + 2q(1-q) b + q^2 c}` is the root mean
+        squared error of the slopes after a pull of :math:`q`, over the clusters with a line of
+        their own.
 
     Examples
     --------

@@ -14,6 +14,7 @@ from helpers.models.fits import (
     MixedFit,
 )
 from helpers.tables.base import free_names, require_fit, require_fits
+from helpers.tables.display import table_html
 from helpers.tables.effects import (
     fixed_effects,
     random_covariance,
@@ -87,8 +88,7 @@ class ModelSummary:
 
     def _repr_html_(self):
         tables = [
-            f"<p><strong>{heading}</strong></p>"
-            + table.to_html(index=heading.startswith("Corr"), float_format=_digits, border=0)
+            f"<p><strong>{heading}</strong></p>{table_html(table.round(4))}"
             for heading, table in self.parts.items()
         ]
         return f"<p><code>{self.title}</code><br>{self.facts}</p>" + "".join(tables)

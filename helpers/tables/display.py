@@ -41,7 +41,9 @@ def table_html(table: pd.DataFrame) -> str:
     >>> "−0.51" in html and "&lt; 0.001" in html and "<th>0</th>" not in html
     True
     """
-    writers = [column_writer(table.iloc[:, at]) for at in range(table.shape[1])]
+    columns = [table.iloc[:, at] for at in range(table.shape[1])]
+    rounded = rounding(np.concatenate([floats_of(column) for column in columns] or [[]]))
+    writers = [column_writer(column, rounded) for column in columns]
     too_long = len(table) > pd.get_option("display.max_rows")
     return table.to_html(
         index=not unnamed_rows(table.index),
@@ -59,13 +61,21 @@ def unnamed_rows(index: pd.Index) -> bool:
     return index.nlevels == 1 and index.name is None and whole
 
 
-def column_writer(column: pd.Series):
+def floats_of(column: pd.Series) -> np.ndarray:
+    """Return the finite floats of a column, shape (n,)."""
+    floats = np.array([value for value in column if isinstance(value, float)], dtype=float)
+    return floats[np.isfinite(floats)]
+
+
+def column_writer(column: pd.Series, rounded: int | None = None):
     """Return the function that writes each value of a column.
 
     Parameters
     ----------
     column : Series
         Of numbers or anything else.
+    rounded : int, optional
+        Decimals to which somebody has rounded the whole table.
 
     Returns
     -------
@@ -78,11 +88,10 @@ def column_writer(column: pd.Series):
     >>> [column_writer(column)(value) for value in column]
     ['12.33', '−0.50', '0.00']
     """
-    floats = np.array([value for value in column if isinstance(value, float)])
-    floats = floats[np.isfinite(floats)]
     if column.name in P_COLUMNS:
         return write_p
-    digits, nothing = decimals(floats), NOTHING * np.abs(floats).max(initial=0)
+    floats = floats_of(column)
+    digits, nothing = decimals(floats, rounded), NOTHING * np.abs(floats).max(initial=0)
     return lambda value: write_number(value, digits, nothing)
 
 
@@ -110,16 +119,32 @@ def write_p(value) -> str:
     return "< 0.001" if isinstance(value, float) and value < 0.001 else write_number(value, 3)
 
 
-def decimals(floats: np.ndarray) -> int:
+def rounding(floats: np.ndarray) -> int | None:
+    """Tell to how many decimals numbers are rounded; None if to more than four.
+
+    Examples
+    --------
+    >>> rounding(np.array([0.25, 0.5])), rounding(np.array([np.pi]))
+    (2, None)
+    """
+    for digits in range(MOST_DECIMALS + 1):
+        if np.allclose(floats, floats.round(digits), rtol=0, atol=1e-9 / 10**digits):
+            return digits
+    return None
+
+
+def decimals(floats: np.ndarray, rounded: int | None = None) -> int:
     """Tell how many decimals the numbers of a column deserve.
 
-    Numbers that somebody has rounded keep their decimals. Others get three digits where the middle
-    one has them, two where the small ones do, and at most four decimals.
+    Whole numbers get none; numbers that somebody has rounded keep theirs. Others get three digits
+    where the middle one has them, two where the small ones do, and at most four decimals.
 
     Parameters
     ----------
     floats : ndarray, shape (n,)
         Finite numbers.
+    rounded : int, optional
+        Decimals to which the whole table is rounded.
 
     Returns
     -------
@@ -127,14 +152,16 @@ def decimals(floats: np.ndarray) -> int:
 
     Examples
     --------
-    >>> decimals(np.array([1.0, 2.0])), decimals(np.array([0.25, 0.5]))
-    (0, 2)
+    >>> decimals(np.array([1.0, 2.0])), decimals(np.array([0.25, 0.5]), rounded=3)
+    (0, 3)
     >>> decimals(np.array([np.pi, np.e])), decimals(np.array([2437 / 3, 815]))
     (2, 1)
     """
-    for digits in range(MOST_DECIMALS + 1):
-        if np.allclose(floats, floats.round(digits), rtol=0, atol=1e-9 / 10**digits):
-            return digits
+    own = rounding(floats)
+    if own == 0 or (own is not None and rounded is None):
+        return own
+    if rounded is not None:
+        return rounded
     sizes = np.abs(floats)
     sizes = sizes[sizes > NOTHING * sizes.max()]
     middle, small = np.log10(np.median(sizes)), np.log10(np.quantile(sizes, 0.1))

@@ -10,6 +10,7 @@ import pandas as pd
 
 from helpers.models.fits import MixedFit
 from helpers.tables.base import require_fit, small_sample, t_table, varying_columns
+from helpers.tables.display import table_html
 from helpers.tables.effects import random_effect_correlations, variance_components
 from helpers.tables.variance_shares import compare_with_pooled, intraclass_correlation, r_squared
 
@@ -42,8 +43,9 @@ class Report:
 
     def _repr_html_(self):
         notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
-        table = self.table.to_html(index=False, na_rep="", float_format=_digits, border=0)
-        return f"<p>{escape(self.text)}</p>{table}" + (f"<ul>{notes}</ul>" if notes else "")
+        return f"<p>{escape(self.text)}</p>{table_html(self.table)}" + (
+            f"<ul>{notes}</ul>" if notes else ""
+        )
 
 
 def report(fit: MixedFit) -> Report:
