@@ -63,7 +63,7 @@ A square.
 ```
 
 ```{code-cell} ipython3
-HTML('<figure class="vega-chart"><script type="application/json">{}</script></figure>')
+HTML('<figure class="vega-chart"><script type="application/json">{"mark":"bar"}</script></figure>')
 ```
 
 ```{code-cell} ipython3
