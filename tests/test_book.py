@@ -315,7 +315,7 @@ def caption_below_nothing(book):
 
 
 def misspelt_marker(book):
-    book.add_exercise("### BEGIN HIDDEN TESTS", "### BEGIN HIDEN TESTS")
+    book.add_exercise("### BEGIN SOLUTION", "### BEGIN HIDEN TESTS")
     return "e1-shrinkage.md", "'### BEGIN HIDEN TESTS' is not a marker"
 
 
