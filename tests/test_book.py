@@ -328,10 +328,7 @@ def reference_that_fails(book):
 WARNINGS = [
     quiz_without_a_right_choice,
     quiz_without_a_reason,
-    prediction_of_nothing,
     prediction_without_choices,
-    question_asked_twice,
-    caption_below_nothing,
     noisy_cell,
     dangling_cross_reference,
     dangling_figure_number,
@@ -342,7 +339,16 @@ WARNINGS = [
     contents_with_a_missing_page,
 ]
 # Each of these ends its build.
-ERRORS = [raising_cell, endless_cell, false_claim, misspelt_marker, reference_that_fails]
+ERRORS = [
+    raising_cell,
+    endless_cell,
+    false_claim,
+    misspelt_marker,
+    reference_that_fails,
+    prediction_of_nothing,
+    question_asked_twice,
+    caption_below_nothing,
+]
 
 
 def build_with(plant, book):
