@@ -673,7 +673,7 @@ def test_scripts_are_on_the_pages_that_need_them(sound):
     plain = (sound.site / "chapters" / "references.html").read_text(encoding="utf-8")
     assert "<mjx-container" in small and 'class="marks"' in small
     assert "<mjx-container" not in plain
-    for script in ("mathjax", "vega.js", "controls.js", "fontawesome"):
+    for script in ("mathjax.js", "vega.js", "controls.js", "fontawesome.js"):
         assert script not in small + plain
     for script in ("vega.js", "controls.js"):
         assert (sound.site / "_static" / script).stat().st_size > 100
