@@ -17,7 +17,6 @@ from urllib.parse import quote
 
 import jupytext
 import nbformat
-from myst_nb.core.variables import format_plain_text
 from pybtex.backends.markdown import Backend
 from sphinx.errors import ExtensionError
 from sphinx.util import docname_join
@@ -217,8 +216,7 @@ def page_roles(app, docname):
         "cite": lambda keys: f"[{_cite(app, keys, '{names}, {year}', '; ')}]",
         "cite:p": lambda keys: f"[{_cite(app, keys, '{names}, {year}', '; ')}]",
         "cite:t": lambda keys: _cite(app, keys, "{names} [{year}]", ", "),
-        "evaluated": lambda place: _glued(app, docname)[place.partition(":")[2]],
-        "glue:text": lambda text: _glued_number(app, docname, text),
+        "evaluated": lambda place: _evaluated(app, docname)[place.partition(":")[2]],
     }
 
 
@@ -247,13 +245,7 @@ def _names(people):
     return f"{last[0]} et al." if len(last) > 2 else " and ".join(last)
 
 
-def _glued_number(app, docname, text):
-    """Format a number as the page does, from what its cells gave."""
-    name, _, form = text.partition(":")
-    return format_plain_text(_glued(app, docname)[name], form)
-
-
-def _glued(app, docname):
+def _evaluated(app, docname):
     """Read what a page's cells gave to its text, by name."""
     file = Path(app.outdir).parent / "jupyter_execute" / f"{docname}.glue.json"
     glued = json.loads(file.read_text(encoding="utf-8"))

@@ -26,7 +26,7 @@ from helpers.models import (
     likelihood_ratio_test,
     profile_curves,
 )
-from helpers.prose import claim, glue_numbers
+from helpers.prose import claim
 from helpers.studies import (
     coverage_study,
     estimation_errors,
@@ -89,7 +89,6 @@ __all__ = [
     "fit_mixed",
     "fit_pooled",
     "fixed_effects",
-    "glue_numbers",
     "gpa_setting",
     "intervals",
     "intraclass_correlation",

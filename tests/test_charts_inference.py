@@ -107,7 +107,7 @@ def test_bars_and_heaps_hold_all_draws():
 
 def test_a_correlation_heaps_at_both_edges():
     fit = fit_mixed("y ~ x + (x | cluster)", create_data(obs_per_cluster=3))
-    draws = bootstrap(fit, n_datasets=300, n_workers=1)
+    draws = bootstrap(fit, n_datasets=300, n_jobs=1)
     text = charts.bootstrap_histogram(draws["correlation", "cluster", "Intercept, x"]).description
     assert "% at -1; " in text
     assert "% at 1." in text

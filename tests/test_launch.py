@@ -326,7 +326,7 @@ x = 1
 ```
 :::
 
-A {term}`cluster`, {term}`many <cluster>`, {glue:text}`n:.1f`, [a page](other.md#x) and
+A {term}`cluster`, {term}`many <cluster>`, {evaluated}`9:eval-1`, [a page](other.md#x) and
 [a site](https://example.org).
 """
 PLAIN = """\
@@ -347,7 +347,11 @@ PLAIN = """\
 A cluster, many, 2.0, a page and
 [a site](https://example.org).
 """
-ROLES = {"term": str, "cite:p": lambda key: "[Bates et al., 2015]", "glue:text": lambda text: "2.0"}
+ROLES = {
+    "term": str,
+    "cite:p": lambda key: "[Bates et al., 2015]",
+    "evaluated": lambda place: "2.0",
+}
 
 
 def test_markup_becomes_plain_markdown():
@@ -420,7 +424,7 @@ def absent(name, real):
 
 def test_the_helpers_need_nothing_of_the_book():
     code = (
-        "import sys; sys.modules['myst_nb'] = None; import helpers; helpers.glue_numbers(n=1);"
+        "import sys; sys.modules['myst_nb'] = None; import helpers; helpers.claim(True, 'n');"
         "print({'sphinx', 'jupyterlab', 'jupytext'} & set(sys.modules))"
     )
     assert run([sys.executable, "-c", code], cwd=ROOT).strip() == "set()"

@@ -1,13 +1,19 @@
 """Expressions in prose, and the words of claims."""
 
+import re
+
+import jupytext
+import kernels
 import numpy as np
 import pandas as pd
 import pytest
 
 import live_prose
+from classroom import pages, sources
 from helpers import claim, prose
 from helpers.charts.theme import BUILDS_THE_BOOK
 from helpers.data.datasets import FOLDER_VARIABLE
+from tests.browsing import PAGES, ROOT
 
 HEAD = """\
 ---
@@ -18,6 +24,11 @@ kernelspec:
   name: python3
 ---
 """
+
+
+def page_source(name):
+    """Text of a page of the book."""
+    return (ROOT / f"{name}.md").read_text(encoding="utf-8")
 
 
 def read(body, path="page.md"):
@@ -271,3 +282,54 @@ def test_words_that_no_reader_finds_are_named(code, problem):
 def test_a_cell_that_is_no_python_has_no_claims():
     cells = [live_prose.nbformat.v4.new_code_cell("%matplotlib inline\nclaim(True, 'x')")]
     assert list(live_prose.wrong_claims(cells, [0])) == []
+
+
+# ---- on each page of the book ----------------------------------------------------------------
+
+
+WITH_CELLS = [name for name in PAGES if "\n```{code-cell}" in page_source(name)]
+
+
+def planted(name, code):
+    """Text of a page, as the build reads it, with a hidden cell before its first one."""
+    text = page_source(name)
+    if name.startswith("chapters/exercises/"):
+        notebook = sources.parse_source(text, f"{name}.md")
+        text = jupytext.writes(pages.page_notebook(notebook, solutions=True), fmt="md:myst")
+    cell = f"```{{code-cell}} ipython3\n:tags: [remove-cell]\n\n{code}\n```\n\n"
+    return text.replace("```{code-cell}", f"{cell}```{{code-cell}}", 1)
+
+
+@pytest.fixture
+def warnings_of(monkeypatch):
+    """Read a page; return its notebook, and the places and messages of the warnings."""
+
+    def read_page(name, code):
+        said = []
+        monkeypatch.setattr(
+            live_prose.LOGGER, "warning", lambda text, location, type: said.append((location, text))
+        )
+        path = str(ROOT / f"{name}.md")
+        text = planted(name, code)
+        return live_prose.read_live_notebook(text, path=path, add_source_map=True), said
+
+    return read_page
+
+
+@pytest.mark.parametrize("name", WITH_CELLS)
+def test_a_false_claim_on_any_page_is_named(name, building, warnings_of):
+    title = re.search(r"^# (.+)$", page_source(name), re.MULTILINE)[1]
+    code = f"from helpers import claim\nclaim(False, {title!r})"
+    notebook, said = warnings_of(name, code)
+    assert said == []
+    folder = str(ROOT / "chapters")
+    result = kernels.execute(notebook, cwd=folder, timeout=100, allow_errors=False)
+    assert f'This sentence of the page does not hold: "{title}"' in str(result.err)
+
+
+@pytest.mark.parametrize("name", WITH_CELLS)
+def test_words_that_are_not_on_a_page_are_named_with_it(name, warnings_of):
+    _, said = warnings_of(name, "claim(True, 'Nobody says so.')")
+    ((place, problem),) = said
+    assert place.startswith(str(ROOT / f"{name}.md:"))
+    assert problem == 'the words of a claim are not on the page: "Nobody says so."'

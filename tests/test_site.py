@@ -98,7 +98,7 @@ def test_charts_take_the_text_colour_of_the_page(visited, screen):
 
 def test_no_markup_is_left_over(visited):
     text = visited.page.inner_text("article")
-    left = [mark for mark in ("```", ":::", "{glue", "{cite", "{term}", "{ref}") if mark in text]
+    left = [mark for mark in ("```", ":::", "{eval", "{cite", "{term}", "{ref}") if mark in text]
     assert left == []
 
 

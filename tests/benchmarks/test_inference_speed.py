@@ -61,6 +61,6 @@ def test_a_profile_takes_a_fifth_of_a_second():
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="the aim is for two cores")
 def test_ten_thousand_data_sets_take_three_seconds():
     fit = fit_mixed("y ~ x + (x | cluster)", create_data())
-    own = seconds(lambda: bootstrap(fit, n_datasets=10_000, n_workers=2), rounds=3)
+    own = seconds(lambda: bootstrap(fit, n_datasets=10_000, n_jobs=2), rounds=3)
     told("bootstrap of 10,000 baseline data sets", own, lme4_seconds(LME4_BOOTSTRAP))
     assert own <= 3
