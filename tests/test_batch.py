@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from helpers.data.r_random import RRandom
 from helpers.data.simulate import create_data
+from helpers.models import batch
 from helpers.models.batch import fit_blocks
 from helpers.models.columns import DataError
 from helpers.models.estimates import Estimates, estimate
@@ -280,18 +281,24 @@ def test_a_dask_cluster_gives_the_same_numbers(processes):
 
 def test_blocks_are_drawn_when_they_are_needed(monkeypatch):
     """Memory is bounded: a generator is never far ahead of the fits."""
-    drawn = []
+    fitted, ahead = [], []
+    fit_one = batch._fit_one
+
+    def count(*arguments):
+        fits = fit_one(*arguments)
+        fitted.append(fits)
+        return fits
 
     def blocks():
         for number in range(20):
-            drawn.append(number)
+            ahead.append(number + 1 - len(fitted))
             yield noise_block(number)
 
-    progress = []
-    design = intercepts_design()
-    monkeypatch.setattr("tqdm.tqdm.update", lambda bar, count: progress.append(len(drawn)))
-    fit_blocks(design, blocks(), n_jobs=2)
-    assert progress[0] <= 6 and progress[-1] == 20
+    monkeypatch.setattr(batch, "_fit_one", count)
+    # In threads, which share the list of what is fitted.
+    with joblib.parallel_config(backend="threading"):
+        fit_blocks(intercepts_design(), blocks(), n_jobs=2)
+    assert len(fitted) == 20 and max(ahead) <= 6
 
 
 def test_progress_counts_data_sets(capsys):
