@@ -77,5 +77,7 @@ def test_theme_and_search_work_where_nothing_may_be_stored(visit, address):
     )
     page = visited.open(f"{address}/chapters/references.html")
     page.locator(".theme-switch-button:visible").first.click()
-    page.wait_for_function("document.documentElement.dataset.mode === 'light'")
+    page.wait_for_function("document.documentElement.dataset.mode === 'dark'")
+    page = visited.open(f"{address}/search.html?q=shrinkage")
+    page.wait_for_selector("#search-results li a")
     assert visited.troubles == []

@@ -81,7 +81,7 @@ def effect_densities(table: pd.DataFrame) -> ChartGrid:
     Returns
     -------
     ChartGrid
-        A rule in each panel marks the fixed effect.
+        A rule in each panel marks complete pooling.
 
     Examples
     --------
@@ -89,7 +89,8 @@ def effect_densities(table: pd.DataFrame) -> ChartGrid:
     >>> fit = fit_mixed("gpa ~ occasion + (occasion | student)", load_gpa("synthetic"))
     >>> print(effect_densities(shrinkage(fit)).charts[1].description)
     Density curves, slope of occasion: 200 clusters' estimates of the slope of occasion around
-    the fixed effect 0.11; standard deviation 0.083 without pooling, 0.056 with partial pooling.
+    complete pooling's 0.11; standard deviation 0.083 without pooling, 0.056 with partial
+    pooling.
     """
     parts = {effect: part for effect, part in table.groupby("effect", sort=False)}
     return ChartGrid(
@@ -133,8 +134,8 @@ def setting_densities(tables: Mapping[str, pd.DataFrame], effect: str) -> ChartG
     ... }
     >>> print(setting_densities(tables, "occasion").charts[1].description)
     Density curves, many occasions, 1% given up: 200 clusters' estimates of the slope of
-    occasion around the fixed effect 0.11; standard deviation 0.068 without pooling, 0.067 with
-    partial pooling.
+    occasion around complete pooling's 0.11; standard deviation 0.068 without pooling, 0.067
+    with partial pooling.
     """
     parts = {name: table[table["effect"] == effect] for name, table in tables.items()}
     lacking = [name for name, part in parts.items() if part.empty]
