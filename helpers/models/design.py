@@ -296,8 +296,8 @@ def _check_rank(matrix, names, where) -> None:
             f"{wrong[0]!r} in {where} is not finite in every row. Check the functions it uses."
         )
     centred, _ = centre(matrix)
-    scale = np.linalg.norm(centred, axis=0)
-    constant = scale <= 1e-13 * np.linalg.norm(matrix, axis=0)
+    scale = np.sqrt(np.einsum("nk,nk->k", centred, centred))
+    constant = scale <= 1e-13 * np.sqrt(np.einsum("nk,nk->k", matrix, matrix))
     scaled = np.where(constant, 0, centred / np.where(constant, 1, scale))
     triangle = np.linalg.qr(scaled, mode="r")
     size = min(triangle.shape)
