@@ -344,6 +344,18 @@ def test_each_cluster_has_its_own_least_squares(data_of):
         np.testing.assert_allclose([row.x, row.Intercept], np.polyfit(own["x"], own["y"], 1))
 
 
+@pytest.mark.parametrize("name", ["n", "status", "Intercept", "g"])
+def test_clusters_and_predictors_may_have_any_name(name):
+    data = pd.DataFrame({"y": [1.0, 3, 2, 5, 4, 4], "x": [0.0, 1, 2, 0, 1, 2], "g": list("aaabbb")})
+    expected = fit_by_cluster("y ~ x", data, "g")
+    clusters = fit_by_cluster("y ~ x", data.rename(columns={"g": name}), name)
+    renamed = data.assign(cluster=data["g"]).drop(columns="g").rename(columns={"x": name})
+    predictors = fit_by_cluster(f"y ~ {name}", renamed, "cluster")
+    for table in (clusters, predictors):
+        np.testing.assert_array_equal(table.to_numpy(), expected.to_numpy())
+        assert table.columns.is_unique
+
+
 def test_clusters_that_cannot_be_fitted_are_reported():
     data = pd.DataFrame(
         {
