@@ -207,3 +207,21 @@ def test_a_larger_cluster_never_weighs_less_and_at_most_by_the_ratio_of_the_size
         more = frame["weight_partial"].pct_change().dropna()
         assert (more >= -1e-12).all()
         assert (more <= frame["n"].pct_change().dropna() + 1e-12).all()
+
+
+@pytest.mark.parametrize("sizes", [{"obs_per_cluster": 3}, {}, {"balanced": 0.5}])
+def test_one_effect_is_a_random_intercept_of_a_fit(sizes):
+    fit = fit_mixed("y ~ 1 + (1 | cluster)", create_data(**sizes))
+    tau, sigma = variance_components(fit)["sd"]
+    factors = shrinkage(fit).drop_duplicates("n")
+    for n, factor in zip(factors["n"], factors["shrinkage_factor"], strict=True):
+        frame = explorers.one_effect(n=n, tau=tau, sigma=sigma).set_index("curve")
+        assert frame.loc["partial pooling", "mean"] == pytest.approx(1 - factor, abs=1e-8)
+    conditional = random_effects(fit).set_index("cluster")["se"]
+    last = factors["cluster"].iloc[-1]
+    assert frame.loc["partial pooling", "sd"] == pytest.approx(conditional[last], abs=1e-8)
+
+
+def test_half_is_kept_where_n_is_the_ratio_of_the_variances():
+    assert "keeps 50 %" in explorers.one_effect(n=16, tau=0.25, sigma=1)["read_out"].iloc[0]
+    assert charts.effect_explorer().to_dict()["description"].startswith("Three bell curves")

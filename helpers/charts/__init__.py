@@ -8,6 +8,7 @@ from helpers.charts.categorical import (
 )
 from helpers.charts.explorer_charts import (
     density_explorer,
+    effect_explorer,
     line_explorer,
     pull_explorer,
     school_explorer,
@@ -30,7 +31,6 @@ from helpers.charts.shrinkage import (
     cluster_lines,
     count_outside,
     estimator_errors,
-    moved_against,
     shrinkage_paths,
 )
 from helpers.charts.slopes import (
@@ -58,6 +58,7 @@ __all__ = [
     "density_explorer",
     "distance_lines",
     "effect_densities",
+    "effect_explorer",
     "effect_intervals",
     "estimator_errors",
     "group_means",
@@ -65,7 +66,6 @@ __all__ = [
     "level_profiles",
     "line_explorer",
     "matrix_heatmaps",
-    "moved_against",
     "posterior_explorer",
     "prediction_lines",
     "prediction_ribbons",

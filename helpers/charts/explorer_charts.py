@@ -16,6 +16,7 @@ from helpers.charts.shrinkage import FIXED_EFFECT, end_points, fixed_point, path
 from helpers.charts.slopes import all_paths, density_layers
 from helpers.charts.theme import (
     POOLING_COLOURS,
+    POOLING_DASHES,
     STROKES,
     ChartGrid,
     exact_scale,
@@ -157,6 +158,52 @@ def _truths() -> alt.Chart:
         .transform_filter("show_the_truth > 0")
         .mark_point(clip=True, **cross)
         .encode(x="true_Intercept:Q", y="true_x:Q")
+    )
+
+
+def effect_explorer() -> alt.LayerChart:
+    """One cluster's mean and what pulls it, for :func:`helpers.controls.explorers.one_effect`.
+
+    Returns
+    -------
+    altair.LayerChart
+        Normal curves, drawn equally high.
+    """
+    names = ["means of all clusters", "own mean", "partial pooling"]
+    colour = alt.Color(
+        "curve:N",
+        scale=alt.Scale(domain=names, range=list(POOLING_COLOURS.values())),
+        legend=alt.Legend(title=None, **STROKES),
+    )
+    dash = alt.StrokeDash(
+        "curve:N",
+        scale=alt.Scale(domain=names, range=list(POOLING_DASHES.values())),
+        legend=alt.Legend(title=None, **STROKES),
+    )
+    across = {"title": "mean, as a distance from that of all clusters", "scale": exact_scale(-2, 3)}
+    curves = (
+        alt.Chart()
+        .transform_calculate(at="sequence(-2, 3.01, 0.02)")
+        .transform_flatten(["at"])
+        .transform_calculate(height="exp(-pow((datum.at - datum.mean) / datum.sd, 2) / 2)")
+        .mark_line(strokeWidth=2.5)
+        .encode(
+            alt.X("at:Q", **across),
+            alt.Y("height:Q", title=None, axis=alt.Axis(labels=False, ticks=False)),
+            colour,
+            dash,
+        )
+    )
+    centers = alt.Chart().mark_rule(strokeWidth=1.5).encode(alt.X("mean:Q", **across), colour, dash)
+    return alt.layer(curves, centers).properties(
+        width="container",
+        height=220,
+        title=_read_out(),
+        description=(
+            "Three bell curves, equally high: the means of all clusters about 0, a cluster's own "
+            "mean about 1, and partial pooling between them. The controls above choose how wide "
+            "the first two are; the title tells what share of its distance the cluster keeps."
+        ),
     )
 
 

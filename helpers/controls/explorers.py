@@ -195,6 +195,47 @@ def _squared_errors(clusters) -> dict[str, float]:
     }
 
 
+def one_effect(n=10, tau=0.5, sigma=1.0) -> pd.DataFrame:
+    r"""One cluster's mean: what all clusters say about it, what its own rows say, and both.
+
+    Parameters
+    ----------
+    n : int
+        Observations of the cluster.
+    tau, sigma : float
+        Standard deviation of the clusters' true means about 0, and of observations about the mean
+        of their cluster; in units of the response.
+
+    Returns
+    -------
+    DataFrame
+        Three normal curves: curve, mean, sd. In all rows the sentence read_out.
+
+    Notes
+    -----
+    The cluster's own mean is 1. It keeps the share
+    :math:`\lambda = \tau^2/(\tau^2 + \sigma^2/n)` of it, and :math:`\sqrt{\lambda\sigma^2/n}` is
+    left of its uncertainty (Gelman & Hill 2006, equations 12.1 and 12.2).
+
+    Examples
+    --------
+    >>> one_effect(n=4)["mean"].tolist()
+    [0.0, 1.0, 0.5]
+    """
+    variance = sigma**2 / n
+    kept = tau**2 / (tau**2 + variance)
+    return pd.DataFrame(
+        {
+            "curve": ["means of all clusters", "own mean", "partial pooling"],
+            "mean": [0.0, 1.0, kept],
+            "sd": [tau, np.sqrt(variance), np.sqrt(kept * variance)],
+        }
+    ).assign(
+        read_out=f"keeps {100 * kept:.0f} % of its distance, gives up {100 * (1 - kept):.0f} %|"
+        f"sd of its own mean {_number(np.sqrt(variance), 2)}, of the clusters {_number(tau, 2)}"
+    )
+
+
 def own_lines(
     data: pd.DataFrame, table: pd.DataFrame, *, response: str, predictor: str, cluster: str
 ) -> Callable[..., pd.DataFrame]:
