@@ -287,6 +287,7 @@ def fit_mixed(formula: str, data: pd.DataFrame, reml: bool = True) -> MixedFit:
     """
     terms = _checked_terms(formula, data, reml)
     check_columns(data, terms.variables)
+    data = terms.with_groups(data)
     fixed = fixed_design(terms.fixed, data)
     random = random_design(terms, data, fixed)
     likelihood = _likelihood(fixed, random, reml)
@@ -414,6 +415,7 @@ def fit_many(
         )
     needed = column_names(f"{terms.predictors} + {' + '.join(map(str, terms.terms))}")
     check_columns(data, needed)
+    data = terms.with_groups(data)
     fixed = fixed_design(terms.fixed, data, response=False)
     likelihood = _likelihood(fixed, random_design(terms, data, fixed), reml)
     if isinstance(responses, pd.DataFrame | pd.Series):
