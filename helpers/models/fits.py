@@ -14,7 +14,7 @@ import pandas as pd
 
 from helpers.models.as_statsmodels import call_that_reaches, mixed_results, pooled_results
 from helpers.models.batch import BLOCK_SIZE, fit_blocks
-from helpers.models.columns import DataError, check_columns
+from helpers.models.columns import DataError, check_columns, free_names
 from helpers.models.density import density_criterion
 from helpers.models.design import (
     FixedDesign,
@@ -287,6 +287,7 @@ def fit_mixed(formula: str, data: pd.DataFrame, reml: bool = True) -> MixedFit:
     """
     terms = _checked_terms(formula, data, reml)
     check_columns(data, terms.variables)
+    data = terms.with_groups(data)
     fixed = fixed_design(terms.fixed, data)
     random = random_design(terms, data, fixed)
     likelihood = _likelihood(fixed, random, reml)
@@ -414,6 +415,7 @@ def fit_many(
         )
     needed = column_names(f"{terms.predictors} + {' + '.join(map(str, terms.terms))}")
     check_columns(data, needed)
+    data = terms.with_groups(data)
     fixed = fixed_design(terms.fixed, data, response=False)
     likelihood = _likelihood(fixed, random_design(terms, data, fixed), reml)
     if isinstance(responses, pd.DataFrame | pd.Series):
@@ -490,6 +492,7 @@ def fit_by_cluster(formula: str, data: pd.DataFrame, cluster: str) -> pd.DataFra
     DataFrame
         One row per cluster: the cluster, ``n``, one column per coefficient, and ``status``:
         ``"ok"``, or why this cluster cannot support the fit (its coefficients are then missing).
+        A column of the data called ``n`` or ``status`` is ``n_`` or ``status_`` there.
 
     Raises
     ------
@@ -511,17 +514,18 @@ def fit_by_cluster(formula: str, data: pd.DataFrame, cluster: str) -> pd.DataFra
         raise TypeError(f"cluster must be the name of one column, not {cluster!r}.")
     check_columns(data, [cluster, *column_names(formula)])
     design = fixed_design(formula, data)
-    if cluster in ["n", "status", *design.names]:
+    if cluster in column_names(formula):
         raise DataError(
-            f"{cluster!r} cannot name the clusters: the result has a column of that name. "
-            "Rename the grouping column."
+            f"{cluster!r} cannot name the clusters: it is in the formula {formula!r} too, and does "
+            "not vary within a cluster. Take it out of the formula."
         )
     clusters, labels = number_clusters(data, cluster)
     estimates = least_squares_by_cluster(design.matrix, design.response, clusters)
     counts, size = np.bincount(clusters), len(design.names)
-    table = pd.DataFrame(estimates, columns=design.names)
+    own, *names = free_names([cluster, *design.names], ["n", "status"])
+    table = pd.DataFrame(estimates, columns=names)
     table.insert(0, "n", counts)
-    table.insert(0, cluster, labels)
+    table.insert(0, own, labels)
     return table.assign(
         status=np.select(
             [counts < size, np.isnan(estimates[:, 0])],

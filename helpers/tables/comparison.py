@@ -9,11 +9,11 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from helpers.models.columns import DataError
+from helpers.models.columns import DataError, free_names
 from helpers.models.fits import (
     MixedFit,
 )
-from helpers.tables.base import free_names, require_fit, require_fits
+from helpers.tables.base import require_fit, require_fits
 from helpers.tables.display import table_html
 from helpers.tables.effects import (
     fixed_effects,
