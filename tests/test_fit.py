@@ -658,3 +658,16 @@ def test_random_data_sets_are_never_above_lme4_s_best(seed):
     np.testing.assert_allclose(
         fit.predict(rows).astype(float), fit.predict().head(4).astype(float), atol=1e-6 * fit.sigma
     )
+
+
+def test_clusters_of_two_columns_are_their_pairs():
+    data = create_data().rename(columns={"cluster": "id"})
+    data = data.assign(**{"my school": data["id"] // 10, "class": data["id"] % 10})
+    fit = fit_mixed("y ~ x + (x | `my school`:class)", data)
+    alone = fit_mixed("y ~ x + (x | id)", data)
+    assert fit.criterion == pytest.approx(alone.criterion, abs=1e-8)
+    assert variance_components(fit)["grouping_factor"][0] == "my school:class"
+    rows = data.iloc[::50]
+    np.testing.assert_allclose(fit.predict(rows), alone.predict(rows))
+    results = eval(fit.statsmodels_call, {"smf": smf, "data": data})
+    assert -2 * results.llf == pytest.approx(fit.criterion, abs=1e-3)
