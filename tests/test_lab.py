@@ -111,8 +111,8 @@ def test_sentences_follow_a_reader_who_changes_the_seed(notebook):
     assert "“The pull is weak”" not in "".join(notices(notebook))
 
 
-WORLD = """settings = {"seed": 7, "n_cluster": 100, "obs_per_cluster": 10, "balanced": 1,
-    "intercept": 1, "beta": 0.5, "sd_int": 0.5, "sd_slope": 1, "cor": 0, "sigma": 1}
+WORLD = """settings = {"seed": 7, "n_cluster": 100, "obs_per_cluster": 10,
+    "intercept": 1, "beta": 0.5, "sd_int": 0.5, "sd_slope": 1, "sigma": 1}
 data = create_data(**settings)"""
 
 
