@@ -18,7 +18,10 @@ TERMS = {
     "partial pooling", "shrinkage", "conditional sd", "REML criterion", "random slope",
     "singular fit", "variance component", "compound symmetry", "marginal mean",
     "intraclass correlation", "BLUP", "design matrix", "residual", "singleton",
-    "borrowing strength", "balanced design",
+    "borrowing strength", "balanced design", "AICc", "arm", "bootstrap",
+    "cluster-robust standard error", "covariance matrix", "coverage", "effective sample size",
+    "eigenvalue", "grouping factor", "informative cluster size", "Kenward-Roger", "likelihood",
+    "optimiser", "posterior", "prior", "profile interval", "twin",
 }  # fmt: skip
 
 
