@@ -1,7 +1,6 @@
 """What the papers of the repository say of it: files, commands, licences and citation."""
 
 import re
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -94,7 +93,6 @@ def test_files_named_in_contributing_exist():
 
 def test_the_citation_names_this_version_and_its_sources():
     citation = yaml.safe_load(read("CITATION.cff"))
-    project = tomllib.loads(read("pyproject.toml"))["project"]
     assert citation["version"] == helpers.__version__
     assert citation["title"] == yaml.safe_load(read("_config.yml"))["title"]
     addresses = [reference["url"] for reference in citation["references"]]
