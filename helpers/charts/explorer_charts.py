@@ -557,14 +557,14 @@ def _one_row_per_pooling(clusters, prefix, names) -> alt.Chart:
 def _weight_panel() -> alt.LayerChart:
     weights = (
         _one_row_per_pooling(alt.Chart(), "weight", list(COUNTED))
-        .mark_point(filled=True, opacity=1, fillOpacity=0.9)
+        # Side by side, since weights that are nearly equal would hide each other.
+        .transform_calculate(place="datum.cluster + 0.24 * (datum.part - 1)")
+        .mark_point(filled=True, opacity=1, size=70)
         .encode(
-            _cluster_axis(),
+            _cluster_axis("place"),
             alt.Y("height:Q", title="weight in its arm's mean", scale=exact_scale(0, 1)),
             _counted(pooling_color),
             _counted(pooling_shape),
-            # The mixed model's point is the smallest: the others show around it.
-            size=alt.condition("datum.pooling == 'partial pooling'", alt.value(35), alt.value(110)),
             tooltip=[
                 alt.Tooltip("cluster:Q"),
                 "n:Q",
