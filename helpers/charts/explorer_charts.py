@@ -29,6 +29,7 @@ from helpers.charts.theme import (
 
 # Where clusters differ in size, the same size means the same number of rows in every setting.
 SIZES = alt.Scale(type="sqrt", domain=[0, 100], range=[8, 110], clamp=True)
+READ_OUT = {"fontWeight": "normal", "fontSize": 13}
 #: What the three poolings count, in the words of the weights explorer.
 COUNTED = {
     "complete pooling": "observations",
@@ -269,7 +270,7 @@ def weight_explorer() -> ChartGrid:
 
 
 def _title(expression) -> alt.Title:
-    return alt.Title(text=alt.expr(expression), fontWeight="normal", fontSize=13)
+    return alt.Title(text=alt.expr(expression), **READ_OUT)
 
 
 def _read_out(column="read_out") -> alt.Title:
@@ -642,9 +643,12 @@ def _cluster_panel() -> alt.LayerChart:
     return alt.layer(_arm_lines(), observed, shrunken).properties(
         width="container",
         height=300,
-        title=_title(
-            "['Rings: observed means; dots: shrunken means;', 'lines: means of the arms,', "
-            "read_out_means]"
+        # What does not change is no part of the title, which is spoken after every change.
+        title=alt.Title(
+            text=alt.expr("read_out_means"),
+            subtitle=["Rings: observed means; dots: shrunken means;", "lines: means of the arms"],
+            subtitleColor="currentColor",
+            **READ_OUT,
         ),
         description=(
             "Means of eight clusters, observed and shrunken, and the mean of each arm by "
