@@ -30,6 +30,7 @@ from helpers.charts.theme import (
 
 # Where clusters differ in size, the same size means the same number of rows in every setting.
 SIZES = alt.Scale(type="sqrt", domain=[0, 100], range=[8, 110], clamp=True)
+READ_OUT = {"fontWeight": "normal", "fontSize": 13}
 #: What the three poolings count, in the words of the weights explorer.
 COUNTED = {
     "complete pooling": "observations",
@@ -316,7 +317,7 @@ def weight_explorer() -> ChartGrid:
 
 
 def _title(expression) -> alt.Title:
-    return alt.Title(text=alt.expr(expression), fontWeight="normal", fontSize=13)
+    return alt.Title(text=alt.expr(expression), **READ_OUT)
 
 
 def _read_out(column="read_out") -> alt.Title:
@@ -604,14 +605,14 @@ def _one_row_per_pooling(clusters, prefix, names) -> alt.Chart:
 def _weight_panel() -> alt.LayerChart:
     weights = (
         _one_row_per_pooling(alt.Chart(), "weight", list(COUNTED))
-        .mark_point(filled=True, opacity=1, fillOpacity=0.9)
+        # Side by side, since weights that are nearly equal would hide each other.
+        .transform_calculate(place="datum.cluster + 0.24 * (datum.part - 1)")
+        .mark_point(filled=True, opacity=1, size=70)
         .encode(
-            _cluster_axis(),
+            _cluster_axis("place"),
             alt.Y("height:Q", title="weight in its arm's mean", scale=exact_scale(0, 1)),
             _counted(pooling_color),
             _counted(pooling_shape),
-            # The mixed model's point is the smallest: the others show around it.
-            size=alt.condition("datum.pooling == 'partial pooling'", alt.value(35), alt.value(110)),
             tooltip=[
                 alt.Tooltip("cluster:Q"),
                 "n:Q",
@@ -689,9 +690,12 @@ def _cluster_panel() -> alt.LayerChart:
     return alt.layer(_arm_lines(), observed, shrunken).properties(
         width="container",
         height=300,
-        title=_title(
-            "['Rings: observed means; dots: shrunken means;', 'lines: means of the arms,', "
-            "read_out_means]"
+        # What does not change is no part of the title, which is spoken after every change.
+        title=alt.Title(
+            text=alt.expr("read_out_means"),
+            subtitle=["Rings: observed means; dots: shrunken means;", "lines: means of the arms"],
+            subtitleColor="currentColor",
+            **READ_OUT,
         ),
         description=(
             "Means of eight clusters, observed and shrunken, and the mean of each arm by "
