@@ -18,6 +18,7 @@ from helpers.models.columns import (
     DataError,
     check_columns,
     match_values,
+    nearly_known,
     tidy,
     tidy_response,
 )
@@ -274,9 +275,11 @@ def _response(left, data) -> np.ndarray:
         raise DataError(f"the response {left!r} is not finite in every row.")
     if np.ptp(values) == 0:
         raise DataError(f"the response {left!r} is constant; there is nothing to explain.")
-    if set(np.unique(values[:50])) <= {0, 1} and set(np.unique(values)) == {0, 1}:
+    if len(np.unique(values[:50])) <= 2 and len(np.unique(values)) == 2:
+        low, high = np.unique(values)
         warnings.warn(
-            f"the response {left!r} is 0 or 1 in every row. This is a linear probability model; a "
+            f"the response {left!r} is {low:g} or {high:g} in every row. This is a linear "
+            "probability model; a "
             "logistic one is lme4's glmer or statsmodels' BinomialBayesMixedGLM.",
             UserWarning,
             stacklevel=4,
@@ -375,7 +378,8 @@ class RandomDesign:
         Warns
         -----
         UserWarning
-            If none of the labels was in the fit and they are of another type.
+            If none of the labels was in the fit and they are of another type, or a label differs
+            from one of the fit's by case, space or a letter.
         """
         check_columns(data, self.terms.correlated.pair or [self.terms.group])
         data = self.terms.with_groups(data)
@@ -389,6 +393,15 @@ class RandomDesign:
         return np.hstack(columns), clusters
 
     def _warn_of_strangers(self, column, clusters) -> None:
+        alike = nearly_known(column[clusters < 0], self.labels) if (clusters < 0).any() else {}
+        if alike:
+            value, label = next(iter(alike.items()))
+            warnings.warn(
+                f"{len(alike)} {self.terms.group!r} of these rows differ only a little from the "
+                f"fit's and are predicted as new clusters: {value!r}, not {label!r}?",
+                UserWarning,
+                stacklevel=4,
+            )
         kinds = [types.infer_dtype(values.astype(object)) for values in (column, self.labels)]
         if (clusters < 0).all() and kinds[0] != kinds[1]:
             warnings.warn(

@@ -9,12 +9,10 @@ import numpy as np
 import pandas as pd
 
 from helpers.models.fits import MixedFit
-from helpers.tables.base import require_fit, small_sample, t_table, varying_columns
+from helpers.tables.base import FEW_CLUSTERS, require_fit, small_sample, t_table, varying_columns
 from helpers.tables.display import table_html
 from helpers.tables.effects import random_effect_correlations, variance_components
 from helpers.tables.variance_shares import compare_with_pooled, intraclass_correlation, r_squared
-
-FEW_CLUSTERS = 10
 
 
 @dataclass(frozen=True, repr=False)
