@@ -1,6 +1,13 @@
 """Shrinkage in mixed-effects models: data, fits, tables and figures of the course."""
 
-from helpers.controls import ExploreError, explore, explorers
+from helpers.controls import (
+    ExploreError,
+    explore,
+    explore_fit,
+    explore_predictions,
+    explore_what_if,
+    explorers,
+)
 from helpers.data import (
     GPA_SETTINGS,
     SCENARIOS,
@@ -11,8 +18,13 @@ from helpers.data import (
     load_gpa,
     load_pupils,
     load_sleepstudy,
+    merge_spellings,
+    months_since,
+    stack_occasions,
+    tidy_columns,
     treatment_clusters,
     true_coefficients,
+    within_between,
 )
 from helpers.models import (
     ConvergenceError,
@@ -32,15 +44,18 @@ from helpers.studies import (
     estimation_errors,
     pooling_study,
     treatment_study,
+    what_if_study,
 )
 from helpers.tables import (
     check_data,
+    check_response,
     cluster_means,
     cluster_weights,
     coefficients,
     compare_models,
     compare_with_pooled,
     compound_symmetry,
+    describe_design,
     fixed_effects,
     intervals,
     intraclass_correlation,
@@ -71,6 +86,7 @@ __all__ = [
     "RRandom",
     "bootstrap",
     "check_data",
+    "check_response",
     "claim",
     "cluster_means",
     "cluster_weights",
@@ -81,8 +97,12 @@ __all__ = [
     "coverage_study",
     "create_data",
     "data_note",
+    "describe_design",
     "estimation_errors",
     "explore",
+    "explore_fit",
+    "explore_predictions",
+    "explore_what_if",
     "explorers",
     "fit_by_cluster",
     "fit_many",
@@ -97,6 +117,8 @@ __all__ = [
     "load_pupils",
     "load_sleepstudy",
     "marginal_means",
+    "merge_spellings",
+    "months_since",
     "marginal_slopes",
     "pairwise_contrasts",
     "normal_quantiles",
@@ -110,10 +132,14 @@ __all__ = [
     "reparameterize",
     "report",
     "shrinkage",
+    "stack_occasions",
     "summarize_fits",
     "summarize_model",
+    "tidy_columns",
     "treatment_clusters",
     "treatment_study",
     "true_coefficients",
     "variance_components",
+    "what_if_study",
+    "within_between",
 ]

@@ -9,6 +9,13 @@ from helpers.data.datasets import (
     load_sleepstudy,
     load_speed,
 )
+from helpers.data.prepare import (
+    merge_spellings,
+    months_since,
+    stack_occasions,
+    tidy_columns,
+    within_between,
+)
 from helpers.data.r_random import RRandom, check_integer, check_number
 from helpers.data.simulate import (
     GPA_SETTINGS,
@@ -34,6 +41,11 @@ __all__ = [
     "load_pupils",
     "load_sleepstudy",
     "load_speed",
+    "merge_spellings",
+    "months_since",
+    "stack_occasions",
+    "tidy_columns",
+    "within_between",
     "treatment_clusters",
     "true_coefficients",
 ]
