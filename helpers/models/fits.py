@@ -27,7 +27,7 @@ from helpers.models.design import (
 from helpers.models.estimates import Estimates, PerfectFitError, estimate
 from helpers.models.formula import Formula, FormulaError, column_names, parse, tokenize
 from helpers.models.inference import prediction_intervals
-from helpers.models.likelihood import Likelihood, orthogonal
+from helpers.models.likelihood import Likelihood, orthogonal, sort_by_cluster
 
 AGREEMENT = 1e-4
 
@@ -559,14 +559,19 @@ def least_squares_by_cluster(matrix, response, clusters) -> np.ndarray:
     array([[2.],
            [5.]])
     """
-    order = np.argsort(clusters, kind="stable")
-    ends = np.cumsum(np.bincount(clusters))[:-1]
-    estimates = np.full((len(ends) + 1, matrix.shape[1], *response.shape[1:]), np.nan)
-    for number, rows in enumerate(np.split(order, ends)):
-        coefficients, _, rank, _ = np.linalg.lstsq(matrix[rows], response[rows], rcond=None)
-        if rank == matrix.shape[1]:
-            estimates[number] = coefficients
-    return estimates
+    order, starts, counts = sort_by_cluster(clusters)
+    size, several = matrix.shape[1], response.reshape(len(response), -1)
+    estimates = np.full((len(counts), size, several.shape[1]), np.nan)
+    for count in np.unique(counts[counts >= size]):
+        of_size = np.flatnonzero(counts == count)
+        rows = order[starts[of_size][:, None] + np.arange(count)]
+        left, values, right = np.linalg.svd(matrix[rows], full_matrices=False)
+        # The rank as numpy.linalg.lstsq counts it.
+        determined = values[:, -1] > np.finfo(float).eps * count * values[:, 0]
+        left, values, right = left[determined], values[determined], right[determined]
+        turned = left.mT @ several[rows[determined]] / values[..., None]
+        estimates[of_size[determined]] = right.mT @ turned
+    return estimates.reshape(len(counts), size, *response.shape[1:])
 
 
 def _refuse_random_effects(formula, function) -> None:
