@@ -11,6 +11,7 @@ import pandas as pd
 
 from helpers import RRandom
 
+SEED = 2069
 SIZES = [1, 1, 3, 4, 5, 6, 8, 9, 10, 12, 14, 16, 18, 20, 22, 25, 28, 32, 38, 46]
 TREES = (
     "Alder Apple Ash Aspen Beech Birch Cedar Cherry Elder Elm Fir Hazel Holly Larch Lime Maple "
@@ -73,7 +74,7 @@ def untidy(data, stream) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    stream = RRandom(2069)
+    stream = RRandom(SEED)
     path = Path(__file__).with_name("reading.csv")
     untidy(tidy_records(stream), stream).to_csv(path, index=False, lineterminator="\n")
     print(sha256(path.read_bytes()).hexdigest())

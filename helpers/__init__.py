@@ -14,6 +14,7 @@ from helpers.data import (
     RRandom,
     create_data,
     data_note,
+    example_file,
     gpa_setting,
     load_gpa,
     load_pupils,
@@ -36,6 +37,7 @@ from helpers.models import (
     fit_mixed,
     fit_pooled,
     likelihood_ratio_test,
+    mixed_formula,
     profile_curves,
 )
 from helpers.prose import claim
@@ -98,6 +100,7 @@ __all__ = [
     "create_data",
     "data_note",
     "describe_design",
+    "example_file",
     "estimation_errors",
     "explore",
     "explore_fit",
@@ -118,6 +121,7 @@ __all__ = [
     "load_sleepstudy",
     "marginal_means",
     "merge_spellings",
+    "mixed_formula",
     "months_since",
     "marginal_slopes",
     "pairwise_contrasts",

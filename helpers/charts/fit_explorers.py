@@ -70,7 +70,7 @@ def fit_line_explorer(*, predictor: str, response: str, x: Limits, y: Limits) ->
 
 
 def fit_path_explorer(
-    *, horizontal: str, vertical: str, x: Limits, y: Limits, n_clusters: int, without_own: int
+    *, horizontal: str, vertical: str, x: Limits, y: Limits, title: str
 ) -> alt.LayerChart:
     """Draw each cluster on its way from its own estimate to the mixed model's.
 
@@ -80,8 +80,8 @@ def fit_path_explorer(
         Titles of the axes.
     x, y : tuple of float
         Limits of the axes.
-    n_clusters, without_own : int
-        How many clusters there are, and how many have no estimate of their own.
+    title : str
+        How many clusters there are, and what the frame does not show.
 
     Returns
     -------
@@ -116,7 +116,6 @@ def fit_path_explorer(
             "fixed_y",
         ),
     ]
-    lacking = f"; {without_own} without an estimate of their own" if without_own else ""
     return (
         alt.layer(*layers)
         .transform_calculate(
@@ -127,11 +126,9 @@ def fit_path_explorer(
         .properties(
             width="container",
             height=340,
-            title=alt.Title(
-                text=f"{n_clusters} clusters{lacking}", fontWeight="normal", fontSize=13
-            ),
+            title=alt.Title(text=title, fontWeight="normal", fontSize=13),
             description=(
-                f"Scatter plot of {n_clusters} clusters{lacking}: {horizontal} and {vertical}, as "
+                f"Scatter plot, {title}: {horizontal} and {vertical}, as "
                 "paths from each cluster's own estimate to the mixed model's. The controls above "
                 "choose how far they are pulled and which one is ringed."
             ),

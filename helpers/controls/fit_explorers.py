@@ -22,6 +22,7 @@ from helpers.tables.base import at_random_effects, require_fit, varying_columns
 
 GRID_POINTS = 21
 NEW_CLUSTER = "a new one"
+INTERVALS = ["mean", "cluster", "observation"]
 #: So many clusters stand in a list to choose from.
 MOST_CLUSTERS = 200
 #: So many observations of a cluster are drawn behind its prediction.
@@ -76,14 +77,14 @@ def explore_fit(fit: MixedFit, *, predictor: str | None = None) -> Explorer:
     position = pd.Series(np.arange(len(offered)), offered)
     frame["number"] = frame["number"].map(position).fillna(-1).astype(int)
     frame = frame[(frame["number"] >= 0) | (frame["kind"] == "path")].reset_index(drop=True)
+    view = {axis: _robust_limits(paths[f"no_{axis}"], paths[f"partial_{axis}"]) for axis in "xy"}
     charts = [
         fit_path_explorer(
             horizontal=titles[0],
             vertical=titles[1],
-            x=_limits(paths, "no_x", "partial_x"),
-            y=_limits(paths, "no_y", "partial_y"),
-            n_clusters=len(paths),
-            without_own=int((paths["has_own"] == 0).sum()),
+            x=view["x"],
+            y=view["y"],
+            title=_counts(paths, view),
         )
     ]
     if predictor is not None:
@@ -232,6 +233,24 @@ def _limits(frame, *columns) -> tuple[float, float]:
     return float(low - margin), float(high + margin)
 
 
+def _robust_limits(own, partial) -> tuple[float, float]:
+    """Limits that hold all mixed estimates and most of the clusters' own."""
+    low, high = own.quantile([0.05, 0.95])
+    return _limits(
+        pd.DataFrame({"low": [low, partial.min()], "high": [high, partial.max()]}), "low", "high"
+    )
+
+
+def _counts(paths, view) -> str:
+    """Say how many clusters there are, how many are outside the frame or have no own estimate."""
+    outside = ~paths["no_x"].between(*view["x"]) | ~paths["no_y"].between(*view["y"])
+    lacking = int((paths["has_own"] == 0).sum())
+    words = [f"{len(paths)} clusters"]
+    words += [f"{outside.sum()} own estimates outside the frame"] if outside.any() else []
+    words += [f"{lacking} without an own estimate"] if lacking else []
+    return ", ".join(words)
+
+
 def _offered(fit) -> np.ndarray:
     """Positions of the clusters to choose from: the largest where there are many, in order."""
     counts = fit.random_design.counts
@@ -292,7 +311,7 @@ def explore_predictions(fit: MixedFit, *, predictor: str | None = None) -> Explo
         view,
         chart,
         cluster=[NEW_CLUSTER, *labels],
-        interval=["mean", "cluster", "observation"],
+        interval=INTERVALS,
     )
 
 
@@ -317,23 +336,19 @@ def predictions_of(fit: MixedFit, predictor: str) -> Callable[..., pd.DataFrame]
     >>> print(predictions_of(fit, "Days")("308", "cluster")["read_out"].iloc[0])
     308, its own line|at Days 4.5: 342, 95 % from 327 to 357
     """
-    group, rows = fit.terms.group, fit.data
-    labels = rows[group].astype(str)
+    rows, labels = fit.data, fit.data[fit.terms.group].astype(str)
     x = np.linspace(rows[predictor].min(), rows[predictor].max(), GRID_POINTS)
+    curves = _curves(fit, predictor, x, labels)
     n_points = min(int(fit.random_design.counts.max()), MOST_OBSERVATIONS)
     names = {"mean": "the mean line", "cluster": "its own line", "observation": "one observation"}
-    response = pd.Series(fit.fixed_design.response, rows.index)
+    observed = pd.DataFrame(
+        {"kind": "observation", "x": rows[predictor], "prediction": fit.fixed_design.response}
+    )
 
     def prediction_of(cluster, interval) -> pd.DataFrame:
-        own = rows[labels == cluster]
-        new = _typical(own if len(own) else rows, GRID_POINTS).assign(**{predictor: x})
-        new[group] = own[group].iloc[0] if len(own) else _stranger(rows[group])
-        curve = fit.predict(new, interval=interval)[["prediction", "lower", "upper"]]
-        points = pd.DataFrame(
-            {"kind": "observation", "x": own[predictor], "y": response[own.index]}
-        )
-        points = points.head(n_points).rename(columns={"y": "prediction"})
-        gaps = pd.DataFrame({"kind": ["absent"] * (n_points - len(points)), "x": x[0]})
+        curve = curves[interval].loc[cluster]
+        points = observed[labels == cluster].head(n_points)
+        gaps = pd.DataFrame({"kind": ["absent"] * (n_points - len(points))})
         middle = curve.iloc[GRID_POINTS // 2]
         read_out = (
             f"{cluster}, {names[interval]}|at {predictor} {x[GRID_POINTS // 2]:.3g}: "
@@ -346,18 +361,35 @@ def predictions_of(fit: MixedFit, predictor: str) -> Callable[..., pd.DataFrame]
     return prediction_of
 
 
-def _typical(rows, times) -> pd.DataFrame:
-    """Repeat a row of means and most frequent labels."""
+def _curves(fit, predictor, x, labels) -> dict[str, pd.DataFrame]:
+    """Predictions along x of a new cluster and of all others, indexed by label, per interval."""
+    group, rows = fit.terms.group, fit.data
+    parts = [_typical(rows).assign(**{group: _stranger(rows[group])})]
+    parts += [_typical(own) for _, own in rows.groupby(labels)]
+    typical = pd.concat(parts, ignore_index=True)
+    typical = typical.astype(
+        {n: rows[n].dtype for n in rows if isinstance(rows[n].dtype, pd.CategoricalDtype)}
+    )
+    new = typical.loc[typical.index.repeat(len(x))].reset_index(drop=True)
+    new[predictor] = np.tile(x, len(typical))
+    names = np.repeat([NEW_CLUSTER, *np.unique(labels)], len(x))
+    return {
+        interval: fit.predict(new, interval=interval)[["prediction", "lower", "upper"]].set_index(
+            names
+        )
+        for interval in INTERVALS
+    }
+
+
+def _typical(rows) -> pd.DataFrame:
+    """Make a row of means and most frequent labels."""
     typical = {
         name: column.mean()
         if types.is_numeric_dtype(column) and not types.is_bool_dtype(column)
         else column.mode().iloc[0]
         for name, column in rows.items()
     }
-    frame = pd.DataFrame([typical] * times)
-    return frame.astype(
-        {n: rows[n].dtype for n in rows if isinstance(rows[n].dtype, pd.CategoricalDtype)}
-    )
+    return pd.DataFrame([typical])
 
 
 def _stranger(labels):

@@ -294,6 +294,31 @@ def written(name: str) -> str:
     return name if plain else f"`{name}`"
 
 
+def mixed_formula(response: str, predictors, cluster: str, *, varying=(), nested=None) -> str:
+    """Write a formula from names of columns, which may hold spaces.
+
+    Parameters
+    ----------
+    response, cluster : str
+    predictors, varying : sequence of str
+        Fixed effects, and those of them that vary between clusters.
+    nested : str, optional
+        A second grouping, nested in the clusters.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> mixed_formula("reading score", ["hours", "arm"], "school", varying=["hours"])
+    '`reading score` ~ 1 + hours + arm + (1 + hours | school)'
+    """
+    fixed, random = (" + ".join(["1", *map(written, names)]) for names in (predictors, varying))
+    text = f"{written(response)} ~ {fixed} + ({random} | {written(cluster)})"
+    return f"{text} + (1 | {written(nested)})" if nested else text
+
+
 def tokenize(formula: str) -> list[Token]:
     """Take a formula to pieces.
 

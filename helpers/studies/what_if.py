@@ -10,6 +10,9 @@ import pandas as pd
 from helpers.data import check_integer
 from helpers.models import DataError, MixedFit, fit_many, parameters_of, values_of
 
+#: So many responses are in memory at once.
+LARGEST_BLOCK = 4_000_000
+
 
 def what_if_study(
     fit: MixedFit,
@@ -75,7 +78,9 @@ def what_if_study(
 
 def _estimates(fit, times, more, n_datasets, stream) -> pd.DataFrame:
     data = _larger(fit, times, more)
-    responses = _responses(fit, times, more, n_datasets, stream)
+    block = max(1, min(n_datasets, LARGEST_BLOCK // len(data)))
+    sizes = [min(block, n_datasets - start) for start in range(0, n_datasets, block)]
+    responses = (_responses(fit, times, more, size, stream) for size in sizes)
     fits = fit_many(f"response ~ {fit.formula.split('~', 1)[1]}", data, responses, reml=fit.reml)
     parameters = parameters_of(fit)
     draws = values_of(parameters, fits.fixed, fits.covariance, fits.sigma)
