@@ -294,7 +294,7 @@ def written(name: str) -> str:
     return name if plain else f"`{name}`"
 
 
-def mixed_formula(response: str, predictors, cluster: str, *, varying=(), nested=None) -> str:
+def mixed_formula(response: str, predictors, cluster: str, *, varying=(), second=None) -> str:
     """Write a formula from names of columns, which may hold spaces.
 
     Parameters
@@ -302,8 +302,8 @@ def mixed_formula(response: str, predictors, cluster: str, *, varying=(), nested
     response, cluster : str
     predictors, varying : sequence of str
         Fixed effects, and those of them that vary between clusters.
-    nested : str, optional
-        A second grouping, nested in the clusters.
+    second : str, optional
+        A second grouping. Where it is crossed with the clusters, fitting the formula is refused.
 
     Returns
     -------
@@ -316,7 +316,7 @@ def mixed_formula(response: str, predictors, cluster: str, *, varying=(), nested
     """
     fixed, random = (" + ".join(["1", *map(written, names)]) for names in (predictors, varying))
     text = f"{written(response)} ~ {fixed} + ({random} | {written(cluster)})"
-    return f"{text} + (1 | {written(nested)})" if nested else text
+    return f"{text} + (1 | {written(second)})" if second else text
 
 
 def tokenize(formula: str) -> list[Token]:

@@ -110,7 +110,8 @@ def _correlations(fit) -> pd.DataFrame:
         for other in range(one + 1, len(matrix))
         if term[one] == term[other]
     ]
-    return pd.DataFrame(rows, columns=["part", "term", "value"])
+    # Without a row the values would be objects, and with them those of the whole table.
+    return pd.DataFrame(rows, columns=["part", "term", "value"]).astype({"value": float})
 
 
 def _model(fit) -> list[str]:
