@@ -190,35 +190,45 @@ def line_explorer(data: pd.DataFrame, *, predictor: str, response: str) -> alt.L
     )
 
 
-def student_explorer(data: pd.DataFrame, *, lines: bool) -> alt.LayerChart:
-    """One student's grades before those of all, for the students' functions of the explorers.
+def student_explorer(
+    data: pd.DataFrame,
+    *,
+    lines: bool,
+    response: str = "gpa",
+    predictor: str = "occasion",
+    cluster: str = "student",
+) -> alt.LayerChart:
+    """One cluster's path before those of all, such as a student's grades.
 
     Parameters
     ----------
     data : DataFrame
-        student, occasion, gpa: one row per student and occasion.
+        One row per cluster and occasion.
     lines : bool
         Whether the function brings the three lines too
         (:func:`helpers.controls.explorers.own_lines`), or the cluster's path alone
         (:func:`helpers.controls.explorers.own_path`).
+    response, predictor, cluster : str
+        Columns of `data`.
 
     Returns
     -------
     altair.LayerChart
     """
-    base = _observed_and_lines(data["occasion"], data["gpa"], "occasion", "gpa")
+    base = _observed_and_lines(data[predictor], data[response], predictor, response)
+    behind = all_paths(data, response=response, predictor=predictor, cluster=cluster)
     own = base.transform_filter("datum.kind == 'observation'").mark_line(
         color="currentColor", strokeWidth=2, point={"color": "currentColor", "size": 45}
     )
     drawn = ", with the line of complete, no and partial pooling" if lines else ""
-    return alt.layer(all_paths(data), *([_pooled_lines(base)] if lines else []), own).properties(
+    return alt.layer(behind, *([_pooled_lines(base)] if lines else []), own).properties(
         width="container",
         height=340,
         title=_read_out(),
         description=(
-            f"Line plot of one student's grades over six semesters{drawn}, before the faint paths "
-            f"of all {data['student'].nunique()} students. The slider above chooses the student; "
-            "the title tells the numbers."
+            f"Line plot of one {cluster}'s {response} over {predictor}{drawn}, before the faint "
+            f"paths of all {data[cluster].nunique()}. The slider above chooses the {cluster}; the "
+            "title tells the numbers."
         ),
     )
 
@@ -428,7 +438,7 @@ def _observed_and_lines(across, up, x_title, y_title) -> alt.Chart:
 
 def _pooled_lines(base) -> alt.Chart:
     return (
-        base.transform_filter("datum.kind != 'observation'")
+        base.transform_filter("indexof(datum.kind, 'pooling') > 0")
         .mark_line(clip=True, strokeWidth=3)
         .encode(color=pooling_color(**STROKES), strokeDash=pooling_dash(**STROKES))
     )

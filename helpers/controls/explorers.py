@@ -203,7 +203,7 @@ def own_lines(
     Parameters
     ----------
     data : DataFrame
-        One row per observation; as many in every cluster.
+        One row per observation.
     table : DataFrame
         Made by ``shrinkage``, with the effects Intercept and `predictor`.
     response, predictor, cluster : str
@@ -212,13 +212,15 @@ def own_lines(
     Returns
     -------
     callable
-        ``f(<cluster>=label)`` gives rows of kind "observation" and of the three poolings, two per
-        line, with the columns kind, x, y and the sentence read_out.
+        ``f(<cluster>=label)`` gives rows of kind "observation", of the three poolings, two per
+        line, and "absent", to fill up to the largest cluster and for a line that a cluster lacks,
+        with the columns kind, x, y and the sentence read_out. See
+        :func:`helpers.explore_fit` for any fit in one line.
 
     Raises
     ------
     KeyError
-        If a column does not occur.
+        If a column or an effect does not occur.
 
     Examples
     --------
@@ -229,26 +231,25 @@ def own_lines(
     >>> print(lines(cluster=42)["read_out"].iloc[0])
     cluster 42|intercept: own 0.65, mixed 0.90|slope: own −0.702, mixed 0.282
     """
-    observations = {label: rows for label, rows in data.groupby(cluster)}
-    ends = np.array([data[predictor].min(), data[predictor].max()])
+    _require_columns(data, [response, predictor, cluster])
+    lacking = {"Intercept", predictor} - set(table["effect"])
+    if lacking:
+        raise KeyError(f"the table has no effect {sorted(lacking)}; let it vary in the fit.")
+    observations = _filled_up(data, response, predictor, cluster)
+    ends = np.array([data[predictor].min(), data[predictor].max()], dtype=float)
     estimates = table.set_index(["cluster", "effect"])
 
     def lines_of(**chosen) -> pd.DataFrame:
         label = chosen[cluster]
         own = estimates.loc[label]
-        parts = [
-            pd.DataFrame(
-                {
-                    "kind": "observation",
-                    "x": observations[label][predictor],
-                    "y": observations[label][response],
-                }
-            )
-        ]
+        parts = [observations[label]]
         for pooling in ("complete", "no", "partial"):
             coefficient = own[f"{pooling}_pooling"]
             heights = coefficient["Intercept"] + coefficient[predictor] * ends
-            parts.append(pd.DataFrame({"kind": f"{pooling} pooling", "x": ends, "y": heights}))
+            line = pd.DataFrame({"kind": f"{pooling} pooling", "x": ends, "y": heights})
+            # A cluster of too few rows has no line of its own.
+            line.loc[line["y"].isna(), ["kind", "y"]] = "absent", observations[label]["y"].iloc[0]
+            parts.append(line)
         words = [
             f"{name}: own {_number(own.loc[effect, 'no_pooling'], digits)}, "
             f"mixed {_number(own.loc[effect, 'partial_pooling'], digits)}"
@@ -260,40 +261,72 @@ def own_lines(
     return lines_of
 
 
+def _require_columns(data, names) -> None:
+    missing = [name for name in names if name not in data.columns]
+    if missing:
+        raise KeyError(f"data has no column {missing}; it has {list(map(str, data.columns))}.")
+
+
+def _filled_up(data, response, predictor, cluster) -> dict:
+    """Observations by cluster (kind, x, y), with rows of kind "absent" up to the largest."""
+    largest = data.groupby(cluster, observed=True).size().max()
+    filled = {}
+    for label, rows in data.groupby(cluster, observed=True):
+        own = pd.DataFrame({"kind": "observation", "x": rows[predictor], "y": rows[response]})
+        gaps = own.iloc[[-1] * (largest - len(own))].assign(kind="absent")
+        filled[label] = pd.concat([own, gaps], ignore_index=True)
+    return filled
+
+
 def _number(value, digits) -> str:
     """Round as text: zero has no sign, and the minus is the one that charts write."""
+    if np.isnan(value):
+        return "none"
     return f"{value:z.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
-def own_path(data: pd.DataFrame) -> Callable[..., pd.DataFrame]:
-    """One student's grades.
+def own_path(
+    data: pd.DataFrame,
+    *,
+    response: str = "gpa",
+    predictor: str = "occasion",
+    cluster: str = "student",
+) -> Callable[..., pd.DataFrame]:
+    """One cluster's path over time, such as a student's grades.
 
     Parameters
     ----------
     data : DataFrame
-        student, occasion, gpa: one row per student and occasion.
+        One row per cluster and occasion.
+    response, predictor, cluster : str
+        Its columns.
 
     Returns
     -------
     callable
-        ``f(student)`` gives kind, x, y and the sentence read_out.
+        ``f(<cluster>=label)`` gives kind ("observation", or "absent" to fill up to the longest
+        path), x, y and the sentence read_out.
+
+    Raises
+    ------
+    KeyError
+        If a column does not occur.
 
     Examples
     --------
     >>> from helpers.data.datasets import load_gpa
-    >>> own_path(load_gpa())(1).shape
-    (6, 4)
+    >>> print(own_path(load_gpa())(student=1)["read_out"].iloc[0])
+    student 1: 2.2 at occasion 0, 2.6 at occasion 5
     """
-    paths = {student: path for student, path in data.groupby("student")}
+    _require_columns(data, [response, predictor, cluster])
+    paths = _filled_up(data.sort_values(predictor), response, predictor, cluster)
 
-    def path_of(student) -> pd.DataFrame:
-        path = paths[student]
-        grades = path["gpa"].to_numpy()
-        first, last = path["occasion"].min(), path["occasion"].max()
-        words = f"{grades[0]:.1f} in semester {first}, {grades[-1]:.1f} in semester {last}"
-        return pd.DataFrame({"kind": "observation", "x": path["occasion"], "y": grades}).assign(
-            read_out=f"student {student}: {words}"
-        )
+    def path_of(**chosen) -> pd.DataFrame:
+        label = chosen[cluster]
+        own = paths[label]
+        ends = own[own["kind"] == "observation"].iloc[[0, -1]]
+        words = ", ".join(f"{row.y:.3g} at {predictor} {row.x:.3g}" for row in ends.itertuples())
+        return own.assign(read_out=f"{cluster} {label}: {words}")
 
     return path_of
 

@@ -25,6 +25,10 @@ from helpers.models.columns import (
 from helpers.models.formula import Formula, expand, for_formulaic, tokenize, with_names
 from helpers.models.likelihood import RANK_TOLERANCE, Block, centre
 
+#: Characters of no text stand for the brackets of a column's name.
+ASIDE = str.maketrans("[]", "\ue000\ue001")
+BACK = str.maketrans("\ue000\ue001", "[]")
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -150,22 +154,29 @@ def build(formula: str, data: pd.DataFrame) -> tuple[np.ndarray, Columns]:
         reason = with_names(str(error).strip().splitlines()[0], names)
         raise DataError(f"{formula!r} cannot be computed from these data: {reason}") from error
     specification = matrix.model_spec
-    labels = plain_names([with_names(name, names) for name in specification.column_names])
+    labels = plain_names(list(specification.column_names), names)
     return np.asarray(matrix, float), Columns(formula, labels, names, levels, coded, specification)
 
 
-def plain_names(names: list[str]) -> list[str]:
+def plain_names(names: list[str], columns: list[str] = ()) -> list[str]:
     """Write formulaic's column names as the sources do: ``ses[T.mid]`` becomes ``sesmid``.
 
-    A level and a column that would print alike keep their brackets.
+    Placeholders become names of `columns`, which keep brackets of their own. A level and a column
+    that would print alike keep theirs.
 
     Examples
     --------
     >>> plain_names(["Intercept", "ses[T.mid]", "ses[low]", "x:C(ses)[T.high]"])
     ['Intercept', 'sesmid', 'seslow', 'x:C(ses)high']
     """
+    # Brackets of the columns' own names are put aside while those of levels are taken off.
+    aside = [name.translate(ASIDE) for name in columns]
+    names = [with_names(name, aside) for name in names]
     with_brackets = [re.sub(r"\[(?:[TS]\.)([^\]]*)\]", r"[\1]", name) for name in names]
     plain = [re.sub(r"\[([^\]]*)\]", r"\1", name) for name in with_brackets]
+    plain, with_brackets = (
+        [name.translate(BACK) for name in written] for written in (plain, with_brackets)
+    )
     return [
         name if plain.count(name) == 1 else long
         for name, long in zip(plain, with_brackets, strict=True)

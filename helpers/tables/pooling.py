@@ -33,6 +33,7 @@ def shrinkage(fit: MixedFit) -> pd.DataFrame:
         - ``shrinkage_factor``: the share of the distance from own estimate to fixed effect that
           this coefficient would give up if the cluster's other coefficients sat on theirs.
 
+        Its ``attrs`` name the ``response`` and the ``grouping_factor``, for the axes of charts.
         An effect without a fixed effect of its name has 0 there and under complete pooling.
         Distances and estimates are in units of the response per unit of the predictor.
 
@@ -82,6 +83,8 @@ def shrinkage(fit: MixedFit) -> pd.DataFrame:
         }
     )
     kept = np.diagonal(fit.solution.shrinkage, axis1=1, axis2=2).ravel()
+    # Charts of the table take their words from here.
+    table.attrs = {"response": fit.terms.response.strip("`"), "grouping_factor": fit.terms.group}
     return table.assign(
         moved=table["partial_pooling"] - table["no_pooling"], shrinkage_factor=1 - kept
     )
