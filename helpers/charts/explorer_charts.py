@@ -6,6 +6,7 @@ that each chart is made for.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 import altair as alt
@@ -481,51 +482,59 @@ def _effect_panel(reach, levels) -> alt.LayerChart:
         .mark_rule(strokeDash=[4, 4], strokeOpacity=0.6)
         .encode(alt.X("zero:Q", scale=across))
     )
-    # The same order whatever model was shown before.
-    order = ["Intercept", *(f"ses{level}" for level in levels)]
-    order += ["school", *(f"cell {level}" for level in levels)]
-    labels = alt.Y("label:N", sort=order, title=None)
-    labels = labels.axis(minExtent=70, maxExtent=70, grid=False)
+    order = ["Intercept", "school"]
+    order += [f"{of}{level}" for of in ("ses", "cell ") for level in levels]
+    effects = effects.transform_calculate(
+        row="datum.model + ': ' + datum.label",
+        place=f"datum.model + indexof({json.dumps(order)}, datum.label)",
+    )
+    labels = alt.Y("row:N", sort=alt.EncodingSortField("place"), title=None)
+    labels = labels.axis(minExtent=115, maxExtent=115, grid=False)
     dots = interval_layers(effects, labels, across, title="random effect, 95 % interval")
     return alt.layer(zero, *dots).properties(
         width="container",
-        height=230,
+        height=300,
         title=_read_out(),
         description=(
-            "Dots with 95 % intervals: the random effects of one school in one model. The controls "
-            "above choose both; the title tells the effects."
+            "Dots with 95 % intervals: the random effects of one school in each model. The control "
+            "above chooses the school; the title tells its pupils and the last model's effects."
         ),
     )
 
 
 def _mean_panel(limits) -> alt.LayerChart:
+    across = alt.X("label:N", title="ses", sort=None, axis=alt.Axis(labelAngle=0))
     base = (
         alt.Chart()
         .transform_filter("datum.kind != 'effect' && datum.kind != 'absent'")
         .transform_calculate(pooling="datum.kind")
         .encode(
-            alt.X("label:N", title="ses", sort=None, axis=alt.Axis(labelAngle=0)).scale(
-                domain=["low", "mid", "high"]
-            ),
+            across.scale(domain=["low", "mid", "high"], padding=0.8),
             alt.Y("value:Q", title="achievement", scale=exact_scale(*limits)),
             pooling_color(),
+            detail="model:N",
             tooltip=[
                 "pooling:N",
+                "model:N",
                 alt.Tooltip("label:N", title="ses"),
                 *number_tooltips(digits=2, value="achievement"),
             ],
         )
     )
+    names = base.transform_filter("datum.label == 'high'").mark_text(
+        align="left", dx=8, fontSize=11
+    )
     return alt.layer(
         base.mark_line(strokeWidth=2).encode(unlisted_dash()),
         base.mark_point(filled=True, size=80, opacity=1).encode(shape=pooling_shape()),
+        names.encode(text="model:N", color=alt.value("currentColor")),
     ).properties(
         width="container",
-        height=230,
-        title=_title("['Mean of each ses: of all schools, of the', 'own pupils, of the model']"),
+        height=300,
+        title=_title("['Mean of each ses: of all schools, of the', 'own pupils, of the models']"),
         description=(
             "Line plot over low, mid and high ses: the average school, the means of one school's "
-            "own pupils, and the model's predictions. The controls above choose school and model."
+            "own pupils, and the models' predictions. The control above chooses the school."
         ),
     )
 
