@@ -51,6 +51,7 @@ from helpers.studies import (
 from helpers.tables import (
     check_data,
     check_response,
+    cluster_curves,
     cluster_means,
     cluster_weights,
     coefficients,
@@ -92,6 +93,7 @@ __all__ = [
     "check_data",
     "check_response",
     "claim",
+    "cluster_curves",
     "cluster_means",
     "cluster_weights",
     "coefficients",

@@ -141,7 +141,7 @@ def test_sleepstudy_equals_that_of_lme4():
 
 
 def test_the_untidy_file_is_what_its_script_makes():
-    names = runpy.run_path(str(datasets.DATA_FOLDER / "make_reading.py"))
+    names = runpy.run_path(str(Path(__file__).parents[1] / "data" / "make_reading.py"))
     stream = RRandom(names["SEED"])
     made = names["untidy"](names["tidy_records"](stream), stream)
     text = made.to_csv(index=False, lineterminator="\n")

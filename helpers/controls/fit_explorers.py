@@ -8,17 +8,16 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 
-from helpers.charts import ChartGrid
-from helpers.charts.fit_explorers import (
+from helpers.charts import (
+    ChartGrid,
     fit_line_explorer,
     fit_path_explorer,
     ribbon_explorer,
     what_if_explorer,
 )
 from helpers.controls.widget import Explorer, explore
-from helpers.models import DataError, MixedFit, fit_pooled
-from helpers.tables import shrinkage
-from helpers.tables.base import at_random_effects, require_fit, varying_columns
+from helpers.models import DataError, MixedFit
+from helpers.tables import cluster_curves, shrinkage
 
 GRID_POINTS = 21
 NEW_CLUSTER = "a new one"
@@ -27,11 +26,6 @@ INTERVALS = ["mean", "cluster", "observation"]
 MOST_CLUSTERS = 200
 #: So many observations of a cluster are drawn behind its prediction.
 MOST_OBSERVATIONS = 60
-POOLED = {
-    "complete pooling": "complete_pooling",
-    "no pooling": "no_pooling",
-    "partial pooling": "partial_pooling",
-}
 
 
 def explore_fit(fit: MixedFit, *, predictor: str | None = None) -> Explorer:
@@ -66,12 +60,11 @@ def explore_fit(fit: MixedFit, *, predictor: str | None = None) -> Explorer:
     >>> explore_fit(fit_mixed("Reaction ~ Days + (Days | Subject)", load_sleepstudy())).values
     {'cluster': 308, 'pull': 100}
     """
-    require_fit(fit, MixedFit)
     table = shrinkage(fit)
     paths, titles = _paths(fit, table)
     predictor = _predictor(fit, predictor)
     offered = _offered(fit)
-    frame = paths if predictor is None else pd.concat([paths, _lines(fit, table, predictor)])
+    frame = paths if predictor is None else pd.concat([paths, _lines(fit, predictor)])
     frame = frame.fillna({name: 0.0 for name in frame.select_dtypes("number")}).fillna("")
     # A control gives the position of a cluster among those that it offers.
     position = pd.Series(np.arange(len(offered)), offered)
@@ -137,9 +130,10 @@ def _in_words(fit, label, wide) -> str:
 
 def _predictor(fit, predictor) -> str | None:
     """Choose the column on the axis of the lines; None where no predictor is a number."""
+    varying = [name for part in fit.random_design.parts for name in part.columns]
     numbers = [
         name
-        for name in dict.fromkeys([*varying_columns(fit), *fit.fixed_design.columns])
+        for name in dict.fromkeys([*varying, *fit.fixed_design.columns])
         if types.is_numeric_dtype(fit.data[name]) and not types.is_bool_dtype(fit.data[name])
     ]
     if predictor is None:
@@ -157,74 +151,42 @@ def _response_title(fit, predictor) -> str:
     return fit.terms.response.strip("`") + (" (other predictors held)" if others else "")
 
 
-def _lines(fit, table, predictor) -> pd.DataFrame:
+def _lines(fit, predictor) -> pd.DataFrame:
     """Observations and the ends, or points, of three lines for every cluster."""
-    clusters = fit.random_design.clusters
-    grid = np.linspace(fit.data[predictor].min(), fit.data[predictor].max(), GRID_POINTS)
-    curves = _mean_curves(fit, table, predictor, grid)
-    if all(_is_straight(curve) for curve in curves.values()):
-        grid, curves = grid[[0, -1]], {name: curve[:, [0, -1]] for name, curve in curves.items()}
-    x = fit.data[predictor].to_numpy(dtype=float)
+    at = np.linspace(fit.data[predictor].min(), fit.data[predictor].max(), GRID_POINTS)
+    curves = cluster_curves(fit, predictor, at)
+    mixed = curves[curves["pooling"] == "partial pooling"]
+    mixed = mixed.pivot(index="cluster", columns="at", values="prediction")
+    mixed = mixed.loc[fit.random_design.labels].to_numpy()
+    clusters, x = fit.random_design.clusters, fit.data[predictor].to_numpy(dtype=float)
+    # With the cluster's mean of the other predictors, and the row's own residual.
+    height = [np.interp(value, at, row) for value, row in zip(x, mixed[clusters], strict=True)]
     observed = pd.DataFrame(
         {
             "kind": "observation",
             "number": clusters,
             "x": x,
-            "y": _held(fit, predictor, curves["partial pooling"], grid, x),
+            "y": np.array(height) + fit.residuals(scaled=False).to_numpy(),
         }
     )
-    parts = [observed]
-    for pooling, curve in curves.items():
-        line = pd.DataFrame(
-            {
-                "kind": pooling,
-                "number": np.repeat(np.arange(len(curve)), len(grid)),
-                "x": np.tile(grid, len(curve)),
-                "y": curve.ravel(),
-            }
-        )
-        parts.append(line.dropna())
-    return pd.concat(parts, ignore_index=True)
-
-
-def _mean_curves(fit, table, predictor, grid) -> dict[str, np.ndarray]:
-    """Mean over a cluster's rows of each pooling's prediction, shape (clusters, grid)."""
-    random, coefficients = fit.random_design, {}
-    for pooling, column in POOLED.items():
-        own = table.pivot(index="cluster", columns="effect", values=column)
-        coefficients[pooling] = own[random.names].loc[random.labels].to_numpy()
-    fixed = {"no pooling": fit.fixed, "partial pooling": fit.fixed}
-    fixed["complete pooling"] = (
-        fit_pooled(fit.terms.fixed, fit.data).fixed if len(fit.fixed) else fit.fixed
+    if _is_straight(mixed):
+        curves = curves[curves["at"].isin(at[[0, -1]])]
+    numbers = pd.Series(np.arange(len(mixed)), fit.random_design.labels)
+    lines = pd.DataFrame(
+        {
+            "kind": curves["pooling"],
+            "number": curves["cluster"].map(numbers),
+            "x": curves["at"],
+            "y": curves["prediction"],
+        }
     )
-    curves = {pooling: np.empty((len(random.labels), len(grid))) for pooling in POOLED}
-    for at, value in enumerate(grid):
-        rows = fit.data.assign(**{predictor: value})
-        x, z = fit.fixed_design.rows(rows), random.rows(rows)[0]
-        for pooling, own in coefficients.items():
-            rest = x @ fixed[pooling].to_numpy() - z @ at_random_effects(
-                fit, fixed[pooling].to_numpy()
-            )
-            line = rest + (z * own[random.clusters]).sum(axis=1)
-            curves[pooling][:, at] = pd.Series(line).groupby(random.clusters).mean()
-    return curves
+    return pd.concat([observed, lines.dropna()], ignore_index=True)
 
 
 def _is_straight(curve) -> bool:
     middle = curve[:, [0, -1]].mean(axis=1)
     gap = np.abs(curve[:, curve.shape[1] // 2] - middle)
-    return bool(np.nanmax(gap, initial=0) <= 1e-9 * max(1, np.nanmax(np.abs(curve))))
-
-
-def _held(fit, predictor, curve, grid, x) -> np.ndarray:
-    """Give the response as it would be with the cluster's mean of the other predictors."""
-    mixed = np.array(
-        [
-            np.interp(value, grid, curve[cluster])
-            for value, cluster in zip(x, fit.random_design.clusters, strict=True)
-        ]
-    )
-    return mixed + fit.residuals(scaled=False).to_numpy()
+    return bool(gap.max() <= 1e-9 * max(1, np.abs(curve).max()))
 
 
 def _limits(frame, *columns) -> tuple[float, float]:
@@ -291,7 +253,8 @@ def explore_predictions(fit: MixedFit, *, predictor: str | None = None) -> Explo
     >>> explore_predictions(fit).values
     {'cluster': 'a new one', 'interval': 'mean'}
     """
-    require_fit(fit, MixedFit)
+    if not isinstance(fit, MixedFit):
+        raise TypeError(f"expected a fit made by fit_mixed, not {type(fit).__name__}.")
     predictor = _predictor(fit, predictor)
     if predictor is None:
         raise DataError(

@@ -299,9 +299,12 @@ def mixed_formula(response: str, predictors, cluster: str, *, varying=(), second
 
     Parameters
     ----------
-    response, cluster : str
-    predictors, varying : sequence of str
-        Fixed effects, and those of them that vary between clusters.
+    response : str
+    predictors : sequence of str
+        Fixed effects.
+    cluster : str
+    varying : sequence of str
+        Those of them that vary between clusters.
     second : str, optional
         A second grouping. Where it is crossed with the clusters, fitting the formula is refused.
 

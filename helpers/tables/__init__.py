@@ -24,7 +24,7 @@ from helpers.tables.effects import (
 )
 from helpers.tables.intervals import intervals
 from helpers.tables.means import cluster_means, cluster_weights, marginal_means
-from helpers.tables.pooling import shrinkage
+from helpers.tables.pooling import cluster_curves, shrinkage
 from helpers.tables.report import report
 from helpers.tables.variance_shares import (
     compare_with_pooled,
@@ -38,6 +38,7 @@ __all__ = [
     "check_data",
     "check_response",
     "describe_design",
+    "cluster_curves",
     "cluster_means",
     "cluster_weights",
     "coefficients",

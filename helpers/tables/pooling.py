@@ -7,7 +7,7 @@ import pandas as pd
 
 from helpers.models.columns import DataError
 from helpers.models.fits import MixedFit, fit_pooled, least_squares_by_cluster
-from helpers.tables.base import at_random_effects, require_fit
+from helpers.tables.base import POOLINGS, at_random_effects, require_fit
 
 
 def shrinkage(fit: MixedFit) -> pd.DataFrame:
@@ -88,6 +88,75 @@ def shrinkage(fit: MixedFit) -> pd.DataFrame:
     return table.assign(
         moved=table["partial_pooling"] - table["no_pooling"], shrinkage_factor=1 - kept
     )
+
+
+def cluster_curves(fit: MixedFit, predictor: str, at) -> pd.DataFrame:
+    """Predict every cluster along a predictor by complete, no and partial pooling.
+
+    Parameters
+    ----------
+    fit : MixedFit
+        A fit without nested term.
+    predictor : str
+        A column of numbers among its predictors.
+    at : array_like
+        Values of the predictor.
+
+    Returns
+    -------
+    DataFrame
+        One row per pooling, cluster and value: ``pooling``, ``cluster``, ``at``, ``prediction``:
+        the mean over the cluster's rows, which keep their other predictors. Missing without pooling
+        where a cluster has no estimate of its own.
+
+    Raises
+    ------
+    TypeError, DataError
+        As :func:`shrinkage`; also if `predictor` is not one of the fit's.
+
+    Examples
+    --------
+    >>> from helpers.models.fits import fit_mixed
+    >>> from helpers.data.simulate import create_data
+    >>> curves = cluster_curves(fit_mixed("y ~ x + (x | cluster)", create_data()), "x", [0, 1])
+    >>> print(curves.query("cluster == 42").round(2).to_string(index=False))
+             pooling  cluster  at  prediction
+    complete pooling       42   0        0.94
+    complete pooling       42   1        1.50
+          no pooling       42   0        0.65
+          no pooling       42   1       -0.06
+     partial pooling       42   0        0.90
+     partial pooling       42   1        1.19
+    """
+    table, random = shrinkage(fit), fit.random_design
+    if predictor not in {*fit.fixed_design.columns, *(c for p in random.parts for c in p.columns)}:
+        raise DataError(f"{predictor!r} is not a predictor of {fit.formula!r}.")
+    fixed = dict.fromkeys(["no pooling", "partial pooling"], fit.fixed)
+    fixed["complete pooling"] = fit.fixed
+    if len(fit.fixed):
+        fixed["complete pooling"] = fit_pooled(fit.terms.fixed, fit.data).fixed
+    own = {
+        pooling.name: table.pivot(index="cluster", columns="effect", values=pooling.column)
+        .loc[random.labels, random.names]
+        .to_numpy()
+        for pooling in POOLINGS
+    }
+    parts = []
+    for value in at:
+        rows = fit.data.assign(**{predictor: value})
+        x, z = fit.fixed_design.rows(rows), random.rows(rows)[0]
+        for pooling, coefficients in own.items():
+            shared = fixed[pooling].to_numpy()
+            line = x @ shared - z @ at_random_effects(fit, shared)
+            line = line + (z * coefficients[random.clusters]).sum(axis=1)
+            mean = pd.Series(line).groupby(random.clusters).mean()
+            parts.append(
+                pd.DataFrame(
+                    {"pooling": pooling, "cluster": random.labels, "at": value, "prediction": mean}
+                )
+            )
+    curves = pd.concat(parts, ignore_index=True)
+    return curves.sort_values(["pooling", "cluster", "at"], kind="stable", ignore_index=True)
 
 
 def _own_deviations(fit) -> np.ndarray:
