@@ -152,7 +152,8 @@ def test_controls_speak_their_name_and_value(visit, address, name):
 
 def test_what_a_chart_says_is_spoken(visit, address):
     page = visit().open(f"{address}/chapters/shrinkage.html")
-    first, second = page.locator(".explore").all()[1:]
+    explorers = page.locator(".explore")
+    first, second = explorers.nth(2), explorers.last
     set_slider(first, "cluster", 41)
     set_slider(second, "cluster", 42)
     spoken = first.locator(".explore-spoken[role=status]")

@@ -229,3 +229,40 @@ def test_lines_and_paths_take_any_names_and_unequal_sizes():
         assert path(**{"ward no.": label})["kind"].eq("observation").sum() == n
     with pytest.raises(KeyError, match="no effect.*let it vary"):
         explorers.own_lines(data, table, **columns | {"predictor": "pain"})
+
+
+@pytest.mark.parametrize("sizes", [{"obs_per_cluster": 3}, {}, {"balanced": 0.5}])
+def test_one_effect_is_a_random_intercept_of_a_fit(sizes):
+    fit = fit_mixed("y ~ 1 + (1 | cluster)", create_data(**sizes))
+    tau, sigma = variance_components(fit)["sd"]
+    factors = shrinkage(fit).drop_duplicates("n")
+    for n, factor in zip(factors["n"], factors["shrinkage_factor"], strict=True):
+        frame = explorers.one_effect(n=n, tau=tau, sigma=sigma).set_index("curve")
+        assert frame.loc["partial pooling", "mean"] == pytest.approx(1 - factor, abs=1e-8)
+    conditional = random_effects(fit).set_index("cluster")["se"]
+    last = factors["cluster"].iloc[-1]
+    assert frame.loc["partial pooling", "sd"] == pytest.approx(conditional[last], abs=1e-8)
+
+
+def test_half_is_kept_where_n_is_the_ratio_of_the_variances():
+    assert "keeps 50 %" in explorers.one_effect(n=16, tau=0.25, sigma=1)["read_out"].iloc[0]
+    assert charts.effect_explorer().to_dict()["description"].startswith("Three bell curves")
+
+
+def test_schools_and_arms_take_any_names():
+    names = {"achievement": "marks", "ses": "home", "primary_school_id": "class no."}
+    pupils = load_pupils().rename(columns=names)
+    pupils["class no."] = pupils["class no."].map("c{:02}".format)
+    fit = fit_mixed("marks ~ home + (1 + home | `class no.`)", pupils)
+    columns = {"response": "marks", "factor": "home", "cluster": "class no."}
+    frame = explorers.school_in_models(pupils, {"one": fit}, **columns)("c07")
+    labels = frame.loc[frame["kind"] == "effect", "label"].tolist()
+    assert labels == ["Intercept", "homemid", "homehigh"]
+    assert "marks" in str(charts.school_explorer(pupils, **columns).charts[1].to_dict())
+    data = treatment_clusters([2, 10, 10, 10, 2, 10, 10, 10], 824523)
+    table = cluster_means(fit_mixed("y ~ treatment + (1 | cluster)", data))
+    table = table.astype({"treatment": str}).rename(columns={"treatment": "drug"})
+    table["drug"] = table["drug"].replace("control", "none")
+    assert (
+        "intervention minus none" in explorers.weights_at(table, arm="drug")()["read_out"].iloc[0]
+    )

@@ -8,6 +8,7 @@ from helpers.charts.categorical import (
 )
 from helpers.charts.explorer_charts import (
     density_explorer,
+    effect_explorer,
     line_explorer,
     pull_explorer,
     school_explorer,
@@ -36,7 +37,6 @@ from helpers.charts.shrinkage import (
     cluster_lines,
     count_outside,
     estimator_errors,
-    moved_against,
     shrinkage_paths,
 )
 from helpers.charts.slopes import (
@@ -65,6 +65,7 @@ __all__ = [
     "density_explorer",
     "distance_lines",
     "effect_densities",
+    "effect_explorer",
     "effect_intervals",
     "estimator_errors",
     "fit_line_explorer",
@@ -73,7 +74,6 @@ __all__ = [
     "level_profiles",
     "line_explorer",
     "matrix_heatmaps",
-    "moved_against",
     "posterior_explorer",
     "prediction_lines",
     "prediction_ribbons",

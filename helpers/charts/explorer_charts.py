@@ -17,6 +17,7 @@ from helpers.charts.shrinkage import FIXED_EFFECT, end_points, fixed_point, path
 from helpers.charts.slopes import all_paths, density_layers
 from helpers.charts.theme import (
     POOLING_COLOURS,
+    POOLING_DASHES,
     STROKES,
     ChartGrid,
     exact_scale,
@@ -29,6 +30,7 @@ from helpers.charts.theme import (
 
 # Where clusters differ in size, the same size means the same number of rows in every setting.
 SIZES = alt.Scale(type="sqrt", domain=[0, 100], range=[8, 110], clamp=True)
+READ_OUT = {"fontWeight": "normal", "fontSize": 13}
 #: What the three poolings count, in the words of the weights explorer.
 COUNTED = {
     "complete pooling": "observations",
@@ -161,6 +163,52 @@ def _truths() -> alt.Chart:
     )
 
 
+def effect_explorer() -> alt.LayerChart:
+    """One cluster's mean and what pulls it, for :func:`helpers.controls.explorers.one_effect`.
+
+    Returns
+    -------
+    altair.LayerChart
+        Normal curves, drawn equally high.
+    """
+    names = ["means of all clusters", "own mean", "partial pooling"]
+    colour = alt.Color(
+        "curve:N",
+        scale=alt.Scale(domain=names, range=list(POOLING_COLOURS.values())),
+        legend=alt.Legend(title=None, **STROKES),
+    )
+    dash = alt.StrokeDash(
+        "curve:N",
+        scale=alt.Scale(domain=names, range=list(POOLING_DASHES.values())),
+        legend=alt.Legend(title=None, **STROKES),
+    )
+    across = {"title": "mean, as a distance from that of all clusters", "scale": exact_scale(-2, 3)}
+    curves = (
+        alt.Chart()
+        .transform_calculate(at="sequence(-2, 3.01, 0.02)")
+        .transform_flatten(["at"])
+        .transform_calculate(height="exp(-pow((datum.at - datum.mean) / datum.sd, 2) / 2)")
+        .mark_line(strokeWidth=2.5)
+        .encode(
+            alt.X("at:Q", **across),
+            alt.Y("height:Q", title=None, axis=alt.Axis(labels=False, ticks=False)),
+            colour,
+            dash,
+        )
+    )
+    centers = alt.Chart().mark_rule(strokeWidth=1.5).encode(alt.X("mean:Q", **across), colour, dash)
+    return alt.layer(curves, centers).properties(
+        width="container",
+        height=220,
+        title=_read_out(),
+        description=(
+            "Three bell curves, equally high: the means of all clusters about 0, a cluster's own "
+            "mean about 1, and partial pooling between them. The controls above choose how wide "
+            "the first two are; the title tells what share of its distance the cluster keeps."
+        ),
+    )
+
+
 def line_explorer(data: pd.DataFrame, *, predictor: str, response: str) -> alt.LayerChart:
     """One cluster's observations and three lines: the chart of ``own_lines``.
 
@@ -249,22 +297,32 @@ def density_explorer(effects: dict[str, str]) -> ChartGrid:
     return ChartGrid(*(_density_panel(effect, title) for effect, title in effects.items()))
 
 
-def school_explorer(data: pd.DataFrame) -> ChartGrid:
+def school_explorer(
+    data: pd.DataFrame,
+    *,
+    response: str = "achievement",
+    factor: str = "ses",
+    cluster: str = "primary_school_id",
+) -> ChartGrid:
     """One school's effects and means, for :func:`helpers.controls.explorers.school_in_models`.
 
     Parameters
     ----------
     data : DataFrame
-        primary_school_id, ses, achievement: the means of the cells set the axes.
+        One row per observation: the means of the cells set the axes.
+    response, factor, cluster : str
+        Its columns.
 
     Returns
     -------
     ChartGrid
     """
-    cells = data.groupby(["primary_school_id", "ses"], observed=True)["achievement"].mean()
-    reach = (cells - cells.groupby("ses", observed=True).transform("mean")).abs().max()
+    cells = data.groupby([cluster, factor], observed=True)[response].mean()
+    reach = (cells - cells.groupby(factor, observed=True).transform("mean")).abs().max()
+    levels = [str(level) for level in cells.index.levels[1]]
     return ChartGrid(
-        _effect_panel(reach, list(cells.index.levels[1])), _mean_panel((cells.min(), cells.max()))
+        _effect_panel(reach, factor, levels),
+        _mean_panel((cells.min(), cells.max()), response, factor, levels),
     )
 
 
@@ -279,7 +337,7 @@ def weight_explorer() -> ChartGrid:
 
 
 def _title(expression) -> alt.Title:
-    return alt.Title(text=alt.expr(expression), fontWeight="normal", fontSize=13)
+    return alt.Title(text=alt.expr(expression), **READ_OUT)
 
 
 def _read_out(column="read_out") -> alt.Title:
@@ -474,7 +532,7 @@ def _density_panel(effect, title) -> alt.LayerChart:
     )
 
 
-def _effect_panel(reach, levels) -> alt.LayerChart:
+def _effect_panel(reach, factor, levels) -> alt.LayerChart:
     across = exact_scale(-reach, reach)
     effects = alt.Chart().transform_filter("datum.kind == 'effect'")
     zero = (
@@ -483,7 +541,7 @@ def _effect_panel(reach, levels) -> alt.LayerChart:
         .encode(alt.X("zero:Q", scale=across))
     )
     order = ["Intercept", "school"]
-    order += [f"{of}{level}" for of in ("ses", "cell ") for level in levels]
+    order += [f"{of}{level}" for of in (factor, "cell ") for level in levels]
     effects = effects.transform_calculate(
         row="datum.model + ': ' + datum.label",
         place=f"datum.model + indexof({json.dumps(order)}, datum.label)",
@@ -502,26 +560,26 @@ def _effect_panel(reach, levels) -> alt.LayerChart:
     )
 
 
-def _mean_panel(limits) -> alt.LayerChart:
-    across = alt.X("label:N", title="ses", sort=None, axis=alt.Axis(labelAngle=0))
+def _mean_panel(limits, response, factor, levels) -> alt.LayerChart:
+    across = alt.X("label:N", title=factor, sort=None, axis=alt.Axis(labelAngle=0))
     base = (
         alt.Chart()
         .transform_filter("datum.kind != 'effect' && datum.kind != 'absent'")
         .transform_calculate(pooling="datum.kind")
         .encode(
-            across.scale(domain=["low", "mid", "high"], padding=0.8),
-            alt.Y("value:Q", title="achievement", scale=exact_scale(*limits)),
+            across.scale(domain=levels, padding=0.8),
+            alt.Y("value:Q", title=response, scale=exact_scale(*limits)),
             pooling_color(),
             detail="model:N",
             tooltip=[
                 "pooling:N",
                 "model:N",
-                alt.Tooltip("label:N", title="ses"),
-                *number_tooltips(digits=2, value="achievement"),
+                alt.Tooltip("label:N", title=factor),
+                *number_tooltips(digits=2, value=response),
             ],
         )
     )
-    names = base.transform_filter("datum.label == 'high'").mark_text(
+    names = base.transform_filter(f"datum.label == {json.dumps(levels[-1])}").mark_text(
         align="left", dx=8, fontSize=11
     )
     return alt.layer(
@@ -531,10 +589,14 @@ def _mean_panel(limits) -> alt.LayerChart:
     ).properties(
         width="container",
         height=300,
-        title=_title("['Mean of each ses: of all schools, of the', 'own pupils, of the models']"),
+        title=_title(
+            f"[{json.dumps(f'Mean of each {factor}: of all schools, of the')}, "
+            "'own pupils, of the models']"
+        ),
         description=(
-            "Line plot over low, mid and high ses: the average school, the means of one school's "
-            "own pupils, and the models' predictions. The control above chooses the school."
+            f"Line plot over the levels of {factor}, {', '.join(levels)}: the average "
+            "school, the means of one school's own pupils, and the models' "
+            "predictions. The control above chooses the school."
         ),
     )
 
@@ -567,14 +629,14 @@ def _one_row_per_pooling(clusters, prefix, names) -> alt.Chart:
 def _weight_panel() -> alt.LayerChart:
     weights = (
         _one_row_per_pooling(alt.Chart(), "weight", list(COUNTED))
-        .mark_point(filled=True, opacity=1, fillOpacity=0.9)
+        # Side by side, since weights that are nearly equal would hide each other.
+        .transform_calculate(place="datum.cluster + 0.24 * (datum.part - 1)")
+        .mark_point(filled=True, opacity=1, size=70)
         .encode(
-            _cluster_axis(),
+            _cluster_axis("place"),
             alt.Y("height:Q", title="weight in its arm's mean", scale=exact_scale(0, 1)),
             _counted(pooling_color),
             _counted(pooling_shape),
-            # The mixed model's point is the smallest: the others show around it.
-            size=alt.condition("datum.pooling == 'partial pooling'", alt.value(35), alt.value(110)),
             tooltip=[
                 alt.Tooltip("cluster:Q"),
                 "n:Q",
@@ -652,9 +714,12 @@ def _cluster_panel() -> alt.LayerChart:
     return alt.layer(_arm_lines(), observed, shrunken).properties(
         width="container",
         height=300,
-        title=_title(
-            "['Rings: observed means; dots: shrunken means;', 'lines: means of the arms,', "
-            "read_out_means]"
+        # What does not change is no part of the title, which is spoken after every change.
+        title=alt.Title(
+            text=alt.expr("read_out_means"),
+            subtitle=["Rings: observed means; dots: shrunken means;", "lines: means of the arms"],
+            subtitleColor="currentColor",
+            **READ_OUT,
         ),
         description=(
             "Means of eight clusters, observed and shrunken, and the mean of each arm by "

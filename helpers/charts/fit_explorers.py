@@ -10,6 +10,7 @@ import altair as alt
 from helpers.charts.shrinkage import end_points, fixed_point
 from helpers.charts.theme import (
     POOLING_COLOURS,
+    STROKES,
     exact_scale,
     number_tooltips,
     pooling_color,
@@ -47,7 +48,7 @@ def fit_line_explorer(*, predictor: str, response: str, x: Limits, y: Limits) ->
     lines = (
         base.transform_filter(f"indexof(datum.kind, 'pooling') > 0 && {CHOSEN}")
         .mark_line(clip=True, strokeWidth=3)
-        .encode(pooling_color(), pooling_dash())
+        .encode(pooling_color(**STROKES), pooling_dash(**STROKES))
     )
     points = (
         base.transform_filter(f"datum.kind == 'observation' && {CHOSEN}")
@@ -189,9 +190,9 @@ def what_if_explorer(labels: list[str]) -> alt.LayerChart:
     """
     base = alt.Chart().encode(
         alt.Y("parameter:N", sort=labels, title=None, axis=alt.Axis(labelLimit=220)),
-        alt.X("lower:Q", title="distance from the truth, in its standard errors today").scale(
-            exact_scale(-4, 4)
-        ),
+        alt.X("lower:Q", title="distance from the truth, in its standard errors today")
+        .scale(exact_scale(-4, 4))
+        .axis(tickCount=8, format="~"),
     )
     layers = [
         base.mark_rule(clip=True, color=GREEN, strokeWidth=5).encode(x2="upper:Q"),

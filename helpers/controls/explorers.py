@@ -195,6 +195,47 @@ def _squared_errors(clusters) -> dict[str, float]:
     }
 
 
+def one_effect(n=10, tau=0.5, sigma=1.0) -> pd.DataFrame:
+    r"""One cluster's mean: what all clusters say about it, what its own rows say, and both.
+
+    Parameters
+    ----------
+    n : int
+        Observations of the cluster.
+    tau, sigma : float
+        Standard deviation of the clusters' true means about 0, and of observations about the mean
+        of their cluster; in units of the response.
+
+    Returns
+    -------
+    DataFrame
+        Three normal curves: curve, mean, sd. In all rows the sentence read_out.
+
+    Notes
+    -----
+    The cluster's own mean is 1. It keeps the share
+    :math:`\lambda = \tau^2/(\tau^2 + \sigma^2/n)` of it, and :math:`\sqrt{\lambda\sigma^2/n}` is
+    left of its uncertainty (Gelman & Hill 2006, equations 12.1 and 12.2).
+
+    Examples
+    --------
+    >>> one_effect(n=4)["mean"].tolist()
+    [0.0, 1.0, 0.5]
+    """
+    variance = sigma**2 / n
+    kept = tau**2 / (tau**2 + variance)
+    return pd.DataFrame(
+        {
+            "curve": ["means of all clusters", "own mean", "partial pooling"],
+            "mean": [0.0, 1.0, kept],
+            "sd": [tau, np.sqrt(variance), np.sqrt(kept * variance)],
+        }
+    ).assign(
+        read_out=f"keeps {100 * kept:.0f} % of its distance, gives up {100 * (1 - kept):.0f} %|"
+        f"sd of its own mean {_number(np.sqrt(variance), 2)}, of the clusters {_number(tau, 2)}"
+    )
+
+
 def own_lines(
     data: pd.DataFrame, table: pd.DataFrame, *, response: str, predictor: str, cluster: str
 ) -> Callable[..., pd.DataFrame]:
@@ -398,16 +439,23 @@ def _densities(table, grids) -> pd.DataFrame:
 
 
 def school_in_models(
-    data: pd.DataFrame, models: Mapping[str, MixedFit]
+    data: pd.DataFrame,
+    models: Mapping[str, MixedFit],
+    *,
+    response: str = "achievement",
+    factor: str = "ses",
+    cluster: str = "primary_school_id",
 ) -> Callable[..., pd.DataFrame]:
-    """One school's random effects and predictions in several models.
+    """One school's, or any cluster's, random effects and predictions in several models.
 
     Parameters
     ----------
     data : DataFrame
-        primary_school_id, ses, achievement: one row per pupil.
+        One row per observation.
     models : mapping of str to MixedFit
-        Fits of achievement on ses, with random effects of the school or of school and ses.
+        Fits of the response on the factor, with random effects of the cluster or of its cells.
+    response, factor, cluster : str
+        Columns of `data`; the factor is categorical.
 
     Returns
     -------
@@ -417,15 +465,16 @@ def school_in_models(
         effect) and the sentence read_out. A mean of no pupils is "absent" too. Models that predict
         the same share their means.
     """
-    levels = list(data["ses"].cat.categories)
-    effects = {name: _labelled_effects(fit, levels) for name, fit in models.items()}
-    means = _different_means({name: _cell_means(fit, data) for name, fit in models.items()})
+    levels, columns = list(data[factor].cat.categories), [cluster, factor, response]
+    effects = {name: _labelled_effects(fit, factor, levels) for name, fit in models.items()}
+    means = {name: _cell_means(fit, data, *columns) for name, fit in models.items()}
+    means = _different_means(means)
     most_effects = 1 + len(levels)
 
     def school_view(school) -> pd.DataFrame:
         parts = []
         for model, table in effects.items():
-            own = table.loc[[school]]
+            own = table.loc[[str(school)]]
             gaps = pd.DataFrame({"kind": ["absent"] * (most_effects - len(own)), "label": ""})
             parts += [part.assign(model=model) for part in (own, gaps)]
         for model, table in means.items():
@@ -435,7 +484,7 @@ def school_in_models(
         mean = table.loc[school]
         parts += [_means_of(mean, name, levels) for name in ("complete pooling", "no pooling")]
         counts = ", ".join(f"{n} {level}" for level, n in mean["n"].items())
-        last = effects[model].loc[[school]]
+        last = effects[model].loc[[str(school)]]
         return (
             pd.concat(parts, ignore_index=True)
             .fillna({"value": 0.0, "lower": 0.0, "upper": 0.0, "model": ""})
@@ -476,10 +525,9 @@ def _in_words(effects) -> str:
 POOLED_MEANS = {"complete pooling": "average", "no pooling": "own", "partial pooling": "mixed"}
 
 
-def _cell_means(fit, data) -> pd.DataFrame:
-    """Count every school's pupils of each ses and give their means: n, own, mixed, average."""
-    pupils = data.groupby(["primary_school_id", "ses"], observed=False)["achievement"]
-    cells = pupils.agg(n="size", own="mean")
+def _cell_means(fit, data, cluster, factor, response) -> pd.DataFrame:
+    """Count every cluster's rows of each level and give their means: n, own, mixed, average."""
+    cells = data.groupby([cluster, factor], observed=False)[response].agg(n="size", own="mean")
     rows = cells.index.to_frame(index=False)
     return cells.assign(
         mixed=fit.predict(rows).to_numpy(),
@@ -487,20 +535,20 @@ def _cell_means(fit, data) -> pd.DataFrame:
     )
 
 
-def _labelled_effects(fit, levels) -> pd.DataFrame:
-    """Random effects by school, in order of the levels: kind, label, value, lower, upper."""
+def _labelled_effects(fit, factor, levels) -> pd.DataFrame:
+    """Random effects by school (text), by level: kind, label, value, lower, upper."""
     table = random_effects(fit)
     group = table["cluster"].astype(str)
     nested = table["grouping_factor"].str.contains(":")
     # Where cells have effects too, the intercept is the school's share of them.
     label = table["effect"].replace("Intercept", "school" if nested.any() else "Intercept")
     table["label"] = label.where(~nested, "cell " + group.str.split(":").str[-1])
-    table.index = group.str.split(":").str[0].astype(int)
+    table.index = group.str.split(":").str[0]
     table = table.rename(columns={"lower_2.5": "lower", "upper_97.5": "upper"})
     order = [
         "Intercept",
         "school",
-        *(f"{of}{level}" for of in ("ses", "cell ") for level in levels),
+        *(f"{of}{level}" for of in (factor, "cell ") for level in levels),
     ]
     return (
         table.assign(kind="effect")
@@ -517,14 +565,16 @@ WEIGHT_CONTROLS = {
 }
 
 
-def weights_at(table: pd.DataFrame) -> Callable[..., pd.DataFrame]:
+def weights_at(table: pd.DataFrame, *, arm: str = "treatment") -> Callable[..., pd.DataFrame]:
     r"""Weights and means of clusters whose sizes and intraclass correlation are chosen.
 
     Parameters
     ----------
     table : DataFrame
-        Made by ``cluster_means``: cluster, treatment, n, observed. The clusters with fewest
+        Made by ``cluster_means``: cluster, the arm, n, observed. The clusters with fewest
         observations are the small ones, the last cluster is the huge one.
+    arm : str
+        The column of the arms, which becomes the column treatment.
 
     Returns
     -------
@@ -549,9 +599,8 @@ def weights_at(table: pd.DataFrame) -> Callable[..., pd.DataFrame]:
     >>> weights_at(table)(0, 2, 10)["weight_partial"].round(3).tolist()[:2]
     [0.062, 0.312]
     """
-    clusters = table[["cluster", "treatment", "observed"]].assign(
-        treatment=table["treatment"].astype(str)
-    )
+    clusters = table[["cluster", "observed"]].assign(treatment=table[arm].astype(str))
+    first, last = clusters["treatment"].iloc[[0, -1]]
     given, is_small = table["n"].to_numpy(), table["n"] == table["n"].min()
 
     def weighted(intraclass_correlation=0.9, small_clusters=2, huge_cluster=10) -> pd.DataFrame:
@@ -570,13 +619,13 @@ def weights_at(table: pd.DataFrame) -> Callable[..., pd.DataFrame]:
         )
         means = frame[["mean_complete", "mean_partial", "mean_no"]].iloc[[0, -1]]
         complete, partial, no = (_number(effect, 2) for effect in means.diff().iloc[1])
-        control, intervention = (_number(mean, 2) for mean in means["mean_partial"])
+        ends = [_number(mean, 2) for mean in means["mean_partial"]]
         return frame.assign(
             read_out=(
-                f"intervention minus control:|every observation counts {complete}, "
+                f"{last} minus {first}:|every observation counts {complete}, "
                 f"mixed {partial},|every cluster counts {no}"
             ),
-            read_out_means=f"mixed model: control {control}, intervention {intervention}",
+            read_out_means=f"mixed model: {first} {ends[0]}, {last} {ends[1]}",
         )
 
     return weighted

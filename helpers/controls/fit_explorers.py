@@ -208,7 +208,11 @@ def _counts(paths, view) -> str:
     outside = ~paths["no_x"].between(*view["x"]) | ~paths["no_y"].between(*view["y"])
     lacking = int((paths["has_own"] == 0).sum())
     words = [f"{len(paths)} clusters"]
-    words += [f"{outside.sum()} own estimates outside the frame"] if outside.any() else []
+    words += (
+        [f"{outside.sum()} own estimate{'s' * int(outside.sum() > 1)} outside the frame"]
+        if outside.any()
+        else []
+    )
     words += [f"{lacking} without an own estimate"] if lacking else []
     return ", ".join(words)
 
@@ -249,8 +253,8 @@ def explore_predictions(fit: MixedFit, *, predictor: str | None = None) -> Explo
     Examples
     --------
     >>> from helpers import fit_mixed, load_sleepstudy
-    >>> fit = fit_mixed("Reaction ~ Days + (Days | Subject)", load_sleepstudy())
-    >>> explore_predictions(fit).values
+    >>> data = load_sleepstudy().query("Subject < 331")
+    >>> explore_predictions(fit_mixed("Reaction ~ Days + (Days | Subject)", data)).values
     {'cluster': 'a new one', 'interval': 'mean'}
     """
     if not isinstance(fit, MixedFit):
@@ -396,7 +400,7 @@ def explore_what_if(study: pd.DataFrame) -> Explorer:
         return frame.assign(
             spread=chosen["spread"].fillna(0.0).to_numpy(),
             read_out=f"{first['n_clusters']:.0f} clusters, {first['n_rows']:.0f} rows|"
-            f"singular fits: {first['singular']:.0%}",
+            f"singular fits: {100 * first['singular']:.0f} %",
         )
 
     return explore(
