@@ -80,10 +80,10 @@ def _role(column, groups) -> str:
     if len(pairs) == pairs["cluster"].nunique():
         return "cluster-level"
     whole = types.is_integer_dtype(column)
-    if values == len(known) and (whole or not _is_number(column)):
-        return "one per row"
     if types.is_datetime64_any_dtype(column) or (_is_number(column) and not whole):
         return "within"
+    if values == len(known):
+        return "one per row"
     if len(pairs) == values and known["value"].duplicated().any():
         return "nested"
     many = values >= MANY_LABELS and len(pairs) >= 2 * values
