@@ -23,6 +23,7 @@ EXPLORERS = {
     "chapters/random-slopes": 3,
     "chapters/categorical-effects": 1,
     "chapters/cluster-weighting": 1,
+    "chapters/your-data": 3,
 }
 SELECTORS = ".explore-control :is(input[type=range], input[type=checkbox], select, button)"
 # With Tab a browser goes to the chosen one of a group of radio buttons.
