@@ -14,6 +14,7 @@ from helpers.charts.explorer_charts import (
     shrinkage_explorer,
     student_explorer,
     weight_explorer,
+    worlds_explorer,
 )
 from helpers.charts.inference import (
     bootstrap_histogram,
@@ -84,4 +85,5 @@ __all__ = [
     "treatment_panels",
     "weight_curves",
     "weight_explorer",
+    "worlds_explorer",
 ]

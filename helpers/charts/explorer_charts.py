@@ -48,6 +48,7 @@ def shrinkage_explorer(view: Mapping[str, tuple[float, float]]) -> alt.LayerChar
     -------
     altair.LayerChart
         The parameter ``pooling`` (0 to 100) says how far along its path each filled point stands,
+        ``show_the_truth`` whether crosses show where the clusters truly are,
         ``ellipse`` (0, 1, 2) whether none, 68 % or 95 % of the random effects are encircled,
         ``cluster`` which cluster is ringed and described (0: none).
     """
@@ -68,6 +69,7 @@ def shrinkage_explorer(view: Mapping[str, tuple[float, float]]) -> alt.LayerChar
             _ring(clusters),
             _ringed_in_words(),
             _outside_in_words(),
+            _truths(alt.Chart()),
         )
         .transform_calculate(
             at_Intercept=f"lerp([datum.no_Intercept, datum.partial_Intercept], {share})",
@@ -76,7 +78,8 @@ def shrinkage_explorer(view: Mapping[str, tuple[float, float]]) -> alt.LayerChar
             own_x=_own_in_words("x"),
         )
         .add_params(
-            alt.param(name="pooling", value=100),
+            alt.param(name="pooling", value=0),
+            alt.param(name="show_the_truth", value=False),
             alt.param(name="ellipse", value=0),
             alt.param(name="cluster", value=0),
         )
@@ -84,6 +87,10 @@ def shrinkage_explorer(view: Mapping[str, tuple[float, float]]) -> alt.LayerChar
             width="container",
             height=400,
             title=_estimates_in_words(),
+            usermeta={
+                "pick": {"control": "cluster", "field": "number", "first": 0},
+                "lowest": {"pooling": "own estimates"},
+            },
             description=(
                 "Scatter plot of 100 clusters as paths from their own least-squares intercept and "
                 "slope to the mixed model's, with the fixed effects as a diamond. The controls "
@@ -108,7 +115,13 @@ def pull_explorer() -> alt.LayerChart:
         alt.Y("at_x:Q", title="slope", scale=exact_scale(-1.2, 2.2)).axis(tickCount=5),
     )
     return (
-        alt.layer(_paths(clusters), _own(clusters), _truths(), _pulled(clusters), _fixed_effects())
+        alt.layer(
+            _paths(clusters),
+            _own(clusters),
+            _truths(alt.Chart()),
+            _pulled(clusters),
+            _fixed_effects(),
+        )
         .transform_calculate(
             at_Intercept="lerp([datum.no_Intercept, datum.partial_Intercept], pull / 100)",
             at_x="lerp([datum.no_x, datum.partial_x], pull / 100)",
@@ -120,6 +133,7 @@ def pull_explorer() -> alt.LayerChart:
         .properties(
             width="container",
             height=340,
+            usermeta={"lowest": {"pull": "own estimates"}},
             title=_title(
                 "['Pulled ' + pull + ' % of the way to the mixed model.', "
                 "'Typical error of a slope against the truth:', "
@@ -135,11 +149,70 @@ def pull_explorer() -> alt.LayerChart:
     )
 
 
-def _error_of_pull(q) -> str:
-    squared = (
-        f"(1 - {q}) * (1 - {q}) * own_error + 2 * {q} * (1 - {q}) * error_product "
-        f"+ {q} * {q} * mixed_error"
+def worlds_explorer(worlds: pd.DataFrame) -> ChartGrid:
+    """Six worlds side by side, pulled together, for the function that gives `worlds`.
+
+    Parameters
+    ----------
+    worlds : DataFrame
+        Made by :func:`helpers.controls.explorers.pulled_worlds`: the titles tell its errors.
+
+    Returns
+    -------
+    ChartGrid
+        Parameters as in :func:`pull_explorer`.
+    """
+    errors = ["log_own_error", "log_mixed_error", "error_correlation"]
+    rows = worlds.groupby("world", sort=False)[errors].first()
+    return ChartGrid(*(_world_panel(world, row) for world, row in rows.iterrows()), columns=3)
+
+
+def _world_panel(world, errors) -> alt.LayerChart:
+    rows = alt.Chart().transform_filter(f"datum.world == '{world}'")
+    clusters = rows.encode(
+        alt.X("at_Intercept:Q", title="intercept", scale=exact_scale(-2, 4)).axis(tickCount=4),
+        alt.Y("at_x:Q", title="slope", scale=exact_scale(-2, 3)).axis(tickCount=4),
     )
+    said = [_error_of_pull(q, *errors) for q in ("0", "(pull / 100)")]
+    return (
+        alt.layer(
+            _paths(clusters),
+            _dots(clusters, "no", "no pooling", 3),
+            _truths(rows, size=16),
+            _dots(clusters, "at", "partial pooling", 5),
+        )
+        .transform_calculate(
+            at_Intercept="lerp([datum.no_Intercept, datum.partial_Intercept], pull / 100)",
+            at_x="lerp([datum.no_x, datum.partial_x], pull / 100)",
+        )
+        .add_params(alt.param(name="pull", value=0), alt.param(name="show_the_truth", value=False))
+        .properties(
+            width="container",
+            height=180,
+            usermeta={"lowest": {"pull": "own estimates"}},
+            title=alt.Title(
+                text=alt.expr(f"['{world}', 'error ' + {said[0]} + ' \u2192 ' + {said[1]}]"),
+                fontWeight="normal",
+                fontSize=alt.expr("width < 150 ? 11 : 13"),
+                frame="bounds",
+            ),
+            description=(
+                f"Scatter plot of 100 clusters of the world {world}, which move from their own "
+                "intercepts and slopes toward the mixed model's. The slider above chooses how far; "
+                "the title tells the typical error of a slope, of own estimates and of this pull."
+            ),
+        )
+    )
+
+
+def _error_of_pull(
+    q,
+    log_own_error="log_own_error",
+    log_mixed_error="log_mixed_error",
+    correlation="error_correlation",
+) -> str:
+    own, mixed = f"(1 - {q}) * exp({log_own_error})", f"{q} * exp({log_mixed_error})"
+    squared = f"{own} * {own} + 2 * {correlation} * {own} * {mixed} + {mixed} * {mixed}"
     return f"format(sqrt({squared}), '.3f')"
 
 
@@ -150,12 +223,11 @@ def _pulled(clusters) -> alt.Chart:
     return end_points(described, "partial pooling", filled=True)
 
 
-def _truths() -> alt.Chart:
-    cross = {"shape": "cross", "size": 34, "fill": "currentColor", "strokeWidth": 0, "opacity": 0.8}
+def _truths(rows, size=34) -> alt.Chart:
+    cross = {"shape": "cross", "fill": "currentColor", "strokeWidth": 0, "opacity": 0.8}
     return (
-        alt.Chart()
-        .transform_filter("show_the_truth > 0")
-        .mark_point(clip=True, **cross)
+        rows.transform_filter("show_the_truth > 0")
+        .mark_point(clip=True, size=size, **cross)
         .encode(x="true_Intercept:Q", y="true_x:Q")
     )
 
@@ -277,7 +349,10 @@ def _read_out(column="read_out") -> alt.Title:
 
 def _estimates_in_words() -> alt.Title:
     return _title(
-        "['Shrinkage: intercepts ' + format(100 * shrinkage_Intercept, '.0f') + ' %, slopes ' + "
+        "['Typical error of a slope against the truth:', "
+        f"'own estimates ' + {_error_of_pull('0')} + ', at this pooling ' + "
+        f"{_error_of_pull('(pooling / 100)')}, "
+        "'Shrinkage: intercepts ' + format(100 * shrinkage_Intercept, '.0f') + ' %, slopes ' + "
         "format(100 * shrinkage_x, '.0f') + ' %', "
         "'Estimated sds: intercepts ' + format(sd_Intercept, '.2f') + ', slopes ' + "
         "format(sd_x, '.2f') + ',', 'residual ' + format(sd_residual, '.2f') + "
@@ -305,10 +380,12 @@ def _with_gaps(clusters, columns) -> alt.Chart:
         points = ", ".join(f"datum.{column}_{effect}" for column in columns)
         return f"datum.n < 2 ? null : [{points}, null][datum.part]"
 
+    across, up = clusters.encoding.x.copy(), clusters.encoding.y.copy()
+    across.shorthand, up.shorthand = "path_Intercept:Q", "path_x:Q"
     return (
         _repeated(clusters, len(columns) + 1)
         .transform_calculate(path_Intercept=point("Intercept"), path_x=point("x"))
-        .encode(x="path_Intercept:Q", y="path_x:Q")
+        .encode(across, up)
     )
 
 
@@ -319,14 +396,18 @@ def _paths(clusters) -> alt.Chart:
 
 
 def _own(clusters) -> alt.Chart:
+    return _dots(clusters, "no", "no pooling", 4)
+
+
+def _dots(clusters, which, pooling, diameter) -> alt.Chart:
     # A line of one point, with round ends, is a dot.
-    return _with_gaps(clusters, ["no"]).mark_line(
+    return _with_gaps(clusters, [which]).mark_line(
         clip=True,
         order=False,
-        stroke=POOLING_COLOURS["no pooling"],
+        stroke=POOLING_COLOURS[pooling],
         strokeCap="round",
         strokeOpacity=0.9,
-        strokeWidth=4,
+        strokeWidth=diameter,
     )
 
 
@@ -337,7 +418,10 @@ def _shrunken(clusters) -> alt.Chart:
         alt.Tooltip("own_x:N", title="own slope"),
     ]
     points = clusters.encode(
-        size=alt.condition("unequal > 0", size, alt.value(40)), tooltip=path_tooltip(*tooltips)
+        size=alt.condition("unequal > 0", size, alt.value(40)),
+        tooltip=path_tooltip(*tooltips),
+        # So that a click knows which cluster it meets.
+        detail="number:Q",
     )
     return end_points(points, "partial pooling", filled=True)
 

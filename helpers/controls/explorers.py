@@ -25,6 +25,11 @@ SHRINKAGE_CONTROLS = {
     "cluster_sizes": ["equal", "unequal"],
     "sample": {"A": 888, "B": 889, "C": 890},
 }
+#: What of them, and of the chart's own, a reader has to open.
+SHRINKAGE_FOLDS = {
+    "Change the world": list(SHRINKAGE_CONTROLS),
+    "Look closer": ["ellipse", "cluster"],
+}
 #: Limits of its axes: what lies outside is counted.
 SHRINKAGE_VIEW = {"Intercept": (-1.5, 3.5), "x": (-2.0, 3.0)}
 _N_CLUSTERS = 100
@@ -83,11 +88,11 @@ def shrinkage_sample(
     Returns
     -------
     DataFrame
-        One row per cluster: number, n, no_Intercept, no_x, partial_Intercept, partial_x, and, the
-        same in all rows, whether sizes are unequal, how many lines of clusters lie outside
-        :data:`SHRINKAGE_VIEW`, the estimates of the whole fit, and whether it is singular. A
-        cluster without a line of its own (fewer than two rows) stands where the mixed model puts
-        it.
+        One row per cluster: number, n, ``no_``, ``partial_``, ``true_`` of Intercept and x, and,
+        the same in all rows, whether sizes are unequal, how many lines of clusters lie outside
+        :data:`SHRINKAGE_VIEW`, the estimates of the whole fit, whether it is singular, and the
+        errors of :func:`pulled_clusters`. A cluster without a line of its own (fewer than two rows)
+        stands where the mixed model puts it.
 
     Examples
     --------
@@ -96,7 +101,7 @@ def shrinkage_sample(
     0       1  10  0.08       0.33  0.24
     """
     unequal = cluster_sizes == "unequal"
-    data = create_data(
+    clusters, fits = _world(
         obs_per_cluster=observations_per_cluster * (2 if unequal else 1),
         n_cluster=_N_CLUSTERS,
         sigma=residual_sd,
@@ -105,11 +110,23 @@ def shrinkage_sample(
         balanced=0.5 if unequal else 1,
         seed=sample,
     )
+    return clusters.assign(
+        unequal=int(unequal),
+        outside=_count_outside(clusters),
+        **_read_outs(fits),
+        **_errors(clusters[clusters["n"] > 1]),
+    )
+
+
+def _world(**arguments):
+    """Simulate data and fit the mixed model: the clusters beside their truth, and the fit."""
+    data = create_data(**arguments)
     fits = fit_many("y ~ x + (x | cluster)", data, data[["y"]], effects=True)
     clusters = _clusters(data, fits)
-    return clusters.assign(
-        unequal=int(unequal), outside=_count_outside(clusters), **_read_outs(fits)
-    )
+    truth = true_coefficients(**arguments).set_index("cluster").loc[clusters["number"]]
+    for effect in EFFECTS:
+        clusters[f"true_{effect}"] = truth[effect].to_numpy()
+    return clusters, fits
 
 
 def _count_outside(clusters) -> int:
@@ -163,35 +180,49 @@ def pulled_clusters(world) -> pd.DataFrame:
     DataFrame
         One row per cluster: number, n, and ``no_``, ``partial_``, ``true_`` of Intercept and x; a
         cluster without a line of its own (fewer than two rows) stands where the mixed model puts
-        it. The same in all rows: fixed_Intercept, fixed_x, and own_error, mixed_error and
-        error_product, from which :math:`\sqrt{(1-q)^2 a + 2q(1-q) b + q^2 c}` is the root mean
-        squared error of the slopes after a pull of :math:`q`, over the clusters with a line of
-        their own.
+        it. The same in all rows: fixed_Intercept, fixed_x, log_own_error and log_mixed_error, of
+        which :math:`a` and :math:`b` are the exponentials, and error_correlation :math:`r`; over
+        the clusters with a line of their own,
+        :math:`\sqrt{(1-q)^2 a^2 + 2 q (1-q) r a b + q^2 b^2}` is the root mean squared error of
+        the slopes after a pull of :math:`q`.
 
     Examples
     --------
     >>> frame = pulled_clusters("baseline")
-    >>> np.sqrt(frame[["own_error", "mixed_error"]].iloc[0]).round(3).tolist()
+    >>> np.exp(frame[["log_own_error", "log_mixed_error"]].iloc[0]).round(3).tolist()
     [0.385, 0.222]
     """
-    arguments = SCENARIOS[world]
-    data = create_data(**arguments)
-    fits = fit_many("y ~ x + (x | cluster)", data, data[["y"]], effects=True)
-    clusters = _clusters(data, fits)
-    truth = true_coefficients(**arguments).set_index("cluster").loc[clusters["number"]]
-    for effect in EFFECTS:
-        clusters[f"true_{effect}"] = truth[effect].to_numpy()
-        clusters[f"fixed_{effect}"] = fits.fixed[0, EFFECTS.index(effect)]
-    return clusters.assign(**_squared_errors(clusters[clusters["n"] > 1]))
+    clusters, fits = _world(**SCENARIOS[world])
+    fixed = {f"fixed_{effect}": fits.fixed[0, at] for at, effect in enumerate(EFFECTS)}
+    return clusters.assign(**fixed, **_errors(clusters[clusters["n"] > 1]))
 
 
-def _squared_errors(clusters) -> dict[str, float]:
+def pulled_worlds() -> pd.DataFrame:
+    """All six worlds of :func:`pulled_clusters` in one frame.
+
+    Returns
+    -------
+    DataFrame
+        Its columns, and the world.
+
+    Examples
+    --------
+    >>> pulled_worlds().groupby("world", sort=False).size().tolist()
+    [100, 100, 100, 100, 100, 100]
+    """
+    frames = [pulled_clusters(world).assign(world=world) for world in SCENARIOS]
+    return pd.concat(frames, ignore_index=True)
+
+
+def _errors(clusters) -> dict[str, float]:
+    # Logarithms, so that steps of a packed column are as fine for small errors as for large ones.
     own = clusters["no_x"] - clusters["true_x"]
     mixed = clusters["partial_x"] - clusters["true_x"]
+    a, b = np.sqrt((own**2).mean()), np.sqrt((mixed**2).mean())
     return {
-        "own_error": (own**2).mean(),
-        "error_product": (own * mixed).mean(),
-        "mixed_error": (mixed**2).mean(),
+        "log_own_error": np.log(a),
+        "log_mixed_error": np.log(b),
+        "error_correlation": (own * mixed).mean() / (a * b),
     }
 
 
