@@ -27,6 +27,7 @@ from helpers.charts.inference import (
 )
 from helpers.charts.inference_explorers import correlation_explorer, posterior_explorer
 from helpers.charts.likelihood import criterion_surface, speed_bars, speed_curves
+from helpers.charts.linked_explorer import linked_explorer
 from helpers.charts.shrinkage import (
     cluster_lines,
     count_outside,
@@ -65,6 +66,7 @@ __all__ = [
     "interval_forest",
     "level_profiles",
     "line_explorer",
+    "linked_explorer",
     "matrix_heatmaps",
     "moved_against",
     "posterior_explorer",

@@ -28,6 +28,8 @@ from helpers.charts.theme import (
 
 # Where clusters differ in size, the same size means the same number of rows in every setting.
 SIZES = alt.Scale(type="sqrt", domain=[0, 100], range=[8, 110], clamp=True)
+# What is behind a chart: on the site, in JupyterLab.
+_PAGE = "var(--pst-color-background, var(--jp-layout-color0, white))"
 #: What the three poolings count, in the words of the weights explorer.
 COUNTED = {
     "complete pooling": "observations",
@@ -60,7 +62,7 @@ def shrinkage_explorer(view: Mapping[str, tuple[float, float]]) -> alt.LayerChar
         ),
         alt.Y("at_x:Q", title="slope of x", scale=exact_scale(*view["x"])),
     )
-    estimates = [_paths(clusters), _own(clusters), _shrunken(clusters)]
+    estimates = [_paths(clusters), *own_rings(clusters, 5.5), _shrunken(clusters)]
     return (
         alt.layer(
             *estimates,
@@ -117,7 +119,7 @@ def pull_explorer() -> alt.LayerChart:
     return (
         alt.layer(
             _paths(clusters),
-            _own(clusters),
+            *own_rings(clusters, 5.5),
             _truths(alt.Chart()),
             _pulled(clusters),
             _fixed_effects(),
@@ -177,9 +179,9 @@ def _world_panel(world, errors) -> alt.LayerChart:
     return (
         alt.layer(
             _paths(clusters),
-            _dots(clusters, "no", "no pooling", 3),
+            *own_rings(clusters, 4),
             _truths(rows, size=16),
-            _dots(clusters, "at", "partial pooling", 5),
+            cluster_dots(clusters, "at", POOLING_COLOURS["partial pooling"], 5),
         )
         .transform_calculate(
             at_Intercept="lerp([datum.no_Intercept, datum.partial_Intercept], pull / 100)",
@@ -370,7 +372,7 @@ def _own_in_words(effect) -> str:
     return f"datum.n < 2 ? 'none' : format(datum.no_{effect}, '.2f')"
 
 
-def _with_gaps(clusters, columns) -> alt.Chart:
+def with_gaps(clusters: alt.Chart, columns: list[str]) -> alt.Chart:
     """Start one line through points of all clusters, interrupted after each cluster.
 
     A browser repaints one line much sooner than a hundred marks.
@@ -390,24 +392,23 @@ def _with_gaps(clusters, columns) -> alt.Chart:
 
 
 def _paths(clusters) -> alt.Chart:
-    return _with_gaps(clusters, ["no", "at"]).mark_line(
+    return with_gaps(clusters, ["no", "at"]).mark_line(
         clip=True, stroke="currentColor", strokeWidth=1, strokeOpacity=0.35, order=False
     )
 
 
-def _own(clusters) -> alt.Chart:
-    return _dots(clusters, "no", "no pooling", 4)
+def own_rings(clusters: alt.Chart, diameter: float) -> list[alt.Chart]:
+    """Draw own estimates as rings: dots with smaller ones of the page's colour on them."""
+    return [
+        cluster_dots(clusters, "no", POOLING_COLOURS["no pooling"], diameter),
+        cluster_dots(clusters, "no", _PAGE, diameter / 2.4),
+    ]
 
 
-def _dots(clusters, which, pooling, diameter) -> alt.Chart:
-    # A line of one point, with round ends, is a dot.
-    return _with_gaps(clusters, [which]).mark_line(
-        clip=True,
-        order=False,
-        stroke=POOLING_COLOURS[pooling],
-        strokeCap="round",
-        strokeOpacity=0.9,
-        strokeWidth=diameter,
+def cluster_dots(clusters: alt.Chart, which: str, colour: str, diameter: float) -> alt.Chart:
+    """Draw a dot for each cluster, all of them one mark: lines of one point with round ends."""
+    return with_gaps(clusters, [which]).mark_line(
+        clip=True, order=False, stroke=colour, strokeCap="round", strokeWidth=diameter
     )
 
 
@@ -632,14 +633,14 @@ def _one_row_per_pooling(clusters, prefix, names) -> alt.Chart:
 def _weight_panel() -> alt.LayerChart:
     weights = (
         _one_row_per_pooling(alt.Chart(), "weight", list(COUNTED))
-        .mark_point(filled=True, opacity=1, fillOpacity=0.9)
+        # Side by side: near a correlation of 1 the mixed model weighs as clusters do.
+        .transform_calculate(beside="datum.cluster + 0.25 * (datum.part - 1)")
+        .mark_point(filled=True, opacity=1, fillOpacity=0.9, size=70)
         .encode(
-            _cluster_axis(),
+            _cluster_axis("beside"),
             alt.Y("height:Q", title="weight in its group's mean", scale=exact_scale(0, 1)),
             _counted(pooling_color),
             _counted(pooling_shape),
-            # The mixed model's point is the smallest: the others show around it.
-            size=alt.condition("datum.pooling == 'partial pooling'", alt.value(35), alt.value(110)),
             tooltip=[
                 alt.Tooltip("cluster:Q"),
                 "n:Q",

@@ -114,7 +114,7 @@ function speaker(el) {
 
 // A click, a tap or a drag takes the nearest point of a kind, so that a finger need not hit it.
 const REACH = 24;
-function nearest(view, at, field) {
+function nearest(view, at, isWanted) {
   const found = { distance: REACH, item: null };
   const search = (item, x, y) => {
     if (item.marktype === "group") {
@@ -122,7 +122,7 @@ function nearest(view, at, field) {
         for (const mark of group.items) search(mark, x + group.x, y + group.y);
       }
     } else if (item.marktype === "symbol" && item.role === "mark") {
-      for (const point of item.items.filter(({ datum }) => datum?.[field] !== undefined)) {
+      for (const point of item.items.filter(isWanted)) {
         const distance = Math.hypot(x + point.x - at[0], y + point.y - at[1]);
         if (distance < found.distance) Object.assign(found, { distance, item: point });
       }
@@ -133,16 +133,27 @@ function nearest(view, at, field) {
   return found.item;
 }
 
-const placeOf = (svg, view, event) => {
+const placeOf = (svg, event) => {
   const frame = svg.getBoundingClientRect();
   return [event.clientX - frame.left, event.clientY - frame.top];
 };
+
+const holds = (field) => ({ datum }) => datum?.[field] !== undefined;
+
+// A finger cannot hover: a tap shows what a point would tell a mouse.
+function linkTaps(view, svg) {
+  svg.addEventListener("click", (event) => {
+    if (event.pointerType !== "touch") return;
+    const item = nearest(view, placeOf(svg, event), ({ tooltip }) => tooltip);
+    view.tooltip()(view, event, item, item?.tooltip);
+  });
+}
 
 // A chart says in its usermeta which control a click on a point sets: {pick: {control, field, first}}.
 function linkPicks(view, svg, model, { control, field, first }) {
   svg.classList.add("explore-picks");
   svg.addEventListener("click", (event) => {
-    const item = nearest(view, placeOf(svg, view, event), field);
+    const item = nearest(view, placeOf(svg, event), holds(field));
     if (!item) return;
     model.set(control, item.datum[field] - first);
     model.save_changes();
@@ -155,7 +166,7 @@ function linkDrags(view, svg, model, { which, by, field, from, steps, middle }) 
   let held = null;
   svg.classList.add("explore-drags");
   svg.addEventListener("pointerdown", (event) => {
-    held = nearest(view, placeOf(svg, view, event), field)?.datum;
+    held = nearest(view, placeOf(svg, event), holds(field))?.datum;
     if (!held) return;
     event.preventDefault();
     svg.setPointerCapture(event.pointerId);
@@ -163,7 +174,7 @@ function linkDrags(view, svg, model, { which, by, field, from, steps, middle }) 
   });
   svg.addEventListener("pointermove", (event) => {
     if (!held) return;
-    const [, down] = placeOf(svg, view, event);
+    const [, down] = placeOf(svg, event);
     const moved = view.scale("y").invert(down - view.origin()[1]) - held.from;
     const position = middle + Math.round(moved * steps);
     model.set({ [which]: held.at - 1, [by]: Math.min(2 * middle, Math.max(0, position)) });
@@ -174,7 +185,7 @@ function linkDrags(view, svg, model, { which, by, field, from, steps, middle }) 
   svg.addEventListener("pointercancel", release);
   // A finger that starts on a point drags it; elsewhere it scrolls the page.
   svg.addEventListener("touchstart", (event) => {
-    if (nearest(view, placeOf(svg, view, event.touches[0]), field)) event.preventDefault();
+    if (nearest(view, placeOf(svg, event.touches[0]), holds(field))) event.preventDefault();
   }, { passive: false });
 }
 
@@ -206,6 +217,7 @@ async function draw(figure, spec, model, states) {
   const { view } = await vegaEmbed(figure, spec, { renderer: "svg", actions: false, patch });
   const svg = figure.querySelector("svg");
   const { pick, drag } = spec.usermeta ?? {};
+  linkTaps(view, svg);
   if (pick) linkPicks(view, svg, model, pick);
   if (drag) linkDrags(view, svg, model, drag);
   return { view, followed };

@@ -6,14 +6,21 @@ Each function here is, or returns, a function of control values that gives one r
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
 
+from helpers.charts.linked_explorer import MOVES, PER_UNIT
 from helpers.data.simulate import SCENARIOS, create_data, true_coefficients
 from helpers.models import MixedFit, fit_by_cluster, fit_many, fit_mixed, profile_limits
-from helpers.tables import random_effect_correlations, random_effects
+from helpers.tables import (
+    random_covariance,
+    random_effect_correlations,
+    random_effects,
+    shrinkage,
+)
 from helpers.tables.densities import density_grid, estimate_densities
 
 #: Values the shrinkage explorer offers; its grid holds all their combinations.
@@ -289,6 +296,107 @@ def own_lines(
         return pd.concat(parts, ignore_index=True).assign(read_out=read_out)
 
     return lines_of
+
+
+def linked_clusters(
+    fit: MixedFit, *, response: str, predictor: str, cluster: str
+) -> Callable[[], pd.DataFrame]:
+    """All clusters of a fit, and all their observations, for a browser to work with.
+
+    Parameters
+    ----------
+    fit : MixedFit
+        ``response ~ predictor + (predictor | cluster)``.
+    response, predictor, cluster : str
+        Columns of its data.
+
+    Returns
+    -------
+    callable
+        Without arguments; gives one row per cluster (kind "cluster": number from 1, label, n, and
+        ``no_``, ``partial_`` of Intercept and x, which is the predictor) and one per observation
+        (kind "observation": number of its cluster, label, place in the cluster from 1, x, y). What
+        a row has not is 0. The same in all rows: fixed_Intercept, fixed_x, the covariance of the
+        effects (g11, g12, g22) and residual_variance.
+
+    Raises
+    ------
+    KeyError
+        If a column does not occur.
+
+    Examples
+    --------
+    >>> from helpers import fit_mixed
+    >>> fit = fit_mixed("y ~ x + (x | cluster)", create_data())
+    >>> frame = linked_clusters(fit, response="y", predictor="x", cluster="cluster")()
+    >>> frame.groupby("kind").size().to_dict()
+    {'cluster': 100, 'observation': 1000}
+    """
+    data = fit.data[[cluster, predictor, response]]
+    table = shrinkage(fit).set_index(["cluster", "effect"])[["no_pooling", "partial_pooling"]]
+    wide = table.unstack("effect")
+    sizes = data.groupby(cluster, observed=True).size()
+    clusters = pd.DataFrame({"kind": "cluster", "label": wide.index, "n": sizes[wide.index].values})
+    for pooling, effect in itertools.product(("partial", "no"), ("Intercept", predictor)):
+        values = wide[f"{pooling}_pooling", effect].to_numpy()
+        name = "x" if effect == predictor else effect
+        # A cluster without a line of its own stands where the mixed model puts it.
+        there = clusters.get(f"partial_{name}", values)
+        clusters[f"{pooling}_{name}"] = np.where(np.isnan(values), there, values)
+    clusters["number"] = np.arange(1, len(clusters) + 1)
+    numbers = clusters.set_index("label")["number"]
+    observations = pd.DataFrame(
+        {
+            "kind": "observation",
+            "label": data[cluster],
+            "number": data[cluster].map(numbers),
+            "place": data.groupby(cluster, observed=True).cumcount() + 1,
+            "x": data[predictor],
+            "y": data[response],
+        }
+    )
+    covariance = random_covariance(fit).reindex(
+        index=["Intercept", predictor], columns=["Intercept", predictor], fill_value=0
+    )
+    (g11, g12), (_, g22) = covariance.to_numpy()
+    frame = pd.concat([clusters, observations], ignore_index=True)
+    frame = (
+        frame.astype({"label": str})
+        .fillna(0)
+        .astype({"n": int, "place": int})
+        .assign(
+            fixed_Intercept=fit.fixed["Intercept"],
+            fixed_x=fit.fixed[predictor],
+            g11=g11,
+            g12=g12,
+            g22=g22,
+            residual_variance=fit.sigma**2,
+        )
+    )
+    return lambda: frame
+
+
+def linked_controls(clusters: pd.DataFrame) -> dict[str, list | dict]:
+    """Give the controls of the chart of linked clusters, as :func:`helpers.explore` takes them.
+
+    Parameters
+    ----------
+    clusters : DataFrame
+        Made by the function that :func:`linked_clusters` returns.
+
+    Returns
+    -------
+    dict
+        The clusters by label, how many of its observations count, which one is moved, and how far.
+    """
+    rows = clusters[clusters["kind"] == "cluster"]
+    most = int(rows["n"].max())
+    return {
+        "cluster": dict(zip(rows["label"], rows["number"].tolist(), strict=True)),
+        "observations_that_count": list(range(2, most + 1)),
+        "observation_to_move": list(range(1, most + 1)),
+        "moved_by": [step / PER_UNIT for step in range(-MOVES, MOVES + 1)],
+    }
 
 
 def _number(value, digits) -> str:
