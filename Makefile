@@ -52,7 +52,7 @@ test: browser book tools
 # Ten minutes; writes the numbers of the page "How fast is it?". Quiet machine, please.
 bench: $(VENV)/installed-tests
 	$(BIN)/python -m pytest tests/benchmarks/test_fit_speed.py tests/benchmarks/test_how_fast.py \
-		tests/benchmarks/test_inference_speed.py -s \
+		tests/benchmarks/test_inference_speed.py tests/benchmarks/test_import_speed.py -s \
 		--benchmark-columns=min,rounds
 
 # CLASS=stats501-2027: its name seeds the data of its notebooks.

@@ -1,6 +1,7 @@
 """A reader who copies the cells that a page shows, in order, must get what the page shows."""
 
 import builtins
+import re
 import symtable
 
 import jupytext
@@ -58,3 +59,27 @@ def test_no_import_is_shown_that_only_hidden_cells_use(name):
     shown, hidden = cells_of(name, visible=True), cells_of(name, visible=False)
     only_hidden = union(used, hidden) - union(used, shown)
     assert union(imported, shown) & only_hidden == set()
+
+
+def reading_minutes(name):
+    """Minutes that a page takes: words at 120 a minute, cells, captions, questions to answer."""
+    text = (ROOT / f"{name}.md").read_text(encoding="utf-8")
+    cells = jupytext.reads(text, fmt="md:myst").cells
+    prose = " ".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    words = re.findall(r"[A-Za-z][\w’'-]*", re.sub(r"\{[a-z:_]+\}`+[^`]*`+", " x ", prose))
+    away = {"remove-cell", "hide-input", "remove-input"}
+    tags = [set(cell.metadata.get("tags", [])) for cell in cells if cell.cell_type == "code"]
+    n_cells = sum(not away & of_cell for of_cell in tags)
+    n_captions, n_questions = (
+        len(re.findall(rf"^:{{3,}}\{{(?:{kinds})\}}", text, re.M))
+        for kinds in ("caption", "predict|check-yourself")
+    )
+    return len(words) / 120 + (n_cells + n_captions) / 4 + n_questions / 2
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_the_reading_time_is_measured(name):
+    said = re.findall(
+        r"\*\*Time:\*\* about (\d+) minutes", (ROOT / f"{name}.md").read_text("utf-8")
+    )
+    assert said in ([], [str(5 * max(1, round(reading_minutes(name) / 5)))])

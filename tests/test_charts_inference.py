@@ -83,7 +83,7 @@ def test_a_profile_at_the_edge_says_so():
     stream = np.random.default_rng(5)
     data = pd.DataFrame({"g": np.repeat(np.arange(12), 5), "y": stream.normal(size=60)})
     data["y"] -= 0.9 * data.groupby("g")["y"].transform("mean")
-    curve = profile_curves(fit_mixed("y ~ 1 + (1 | g)", data)).query("group == 'g'")
+    curve = profile_curves(fit_mixed("y ~ 1 + (1 | g)", data)).query("grouping_factor == 'g'")
     assert "at the edge" in charts.profile_panels(curve).charts[1].description
 
 

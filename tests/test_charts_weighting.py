@@ -46,26 +46,6 @@ def distances(fit, clusters):
     return clusters.assign(distance=distance, share=1 - cluster_weights(fit)["lambda"])
 
 
-@pytest.fixture(scope="module")
-def sweeps():
-    """Frames for weight_curves: three correlations, two sizes, two groups."""
-    weights = pd.DataFrame(
-        {
-            "icc": [0.0, 0.0, 0.4, 0.4, 1.0, 1.0],
-            "n": [2, 10] * 3,
-            "weight": [0.1, 0.3, 0.2, 0.27, 0.25, 0.25],
-        }
-    )
-    means = pd.DataFrame(
-        {
-            "icc": [0.0, 0.0, 0.4, 0.4, 1.0, 1.0],
-            "treatment": ["control", "intervention"] * 3,
-            "mean": [1.6, 4.5, 1.3, 3.9, 0.9, 3.3],
-        }
-    )
-    return weights, means
-
-
 def layers_of(spec, kind):
     return [layer for layer in spec["layer"] if layer["mark"]["type"] == kind]
 
@@ -75,7 +55,7 @@ def rows_of(spec, layer):
 
 
 def mean_line(spec, pooling, level):
-    """The row behind one line of group_means, with its dash."""
+    """The row behind one line of arm_means, with its dash."""
     for layer in layers_of(spec, "rule"):
         for row in rows_of(spec, layer):
             if (row["pooling"], row["level"]) == (pooling, level):
@@ -83,15 +63,15 @@ def mean_line(spec, pooling, level):
     raise AssertionError(f"no line for {pooling}, {level}")
 
 
-def test_group_means_draws_every_observation_near_its_cluster(data, means):
-    spec = charts.group_means(data, means, title=TITLE).to_dict()
+def test_arm_means_draws_every_observation_near_its_cluster(data, means):
+    spec = charts.arm_means(data, means, title=TITLE).to_dict()
     rows = rows_of(spec, layers_of(spec, "circle")[0])
     assert [row["y"] for row in rows] == pytest.approx(data["y"].tolist())
     assert all(abs(row["position"] - row["cluster"]) < 0.31 for row in rows)
 
 
-def test_group_means_draws_a_line_per_pooling_and_group(data, means):
-    spec = charts.group_means(data, means, title=TITLE).to_dict()
+def test_arm_means_draws_a_line_per_pooling_and_arm(data, means):
+    spec = charts.arm_means(data, means, title=TITLE).to_dict()
     assert sum(len(rows_of(spec, layer)) for layer in layers_of(spec, "rule")) == 4
     for expected in means.itertuples():
         row, dash = mean_line(spec, expected.pooling, expected.level)
@@ -101,9 +81,9 @@ def test_group_means_draws_a_line_per_pooling_and_group(data, means):
         assert (row["position"], row["to"]) == pytest.approx((start - 0.45, start + 3.45))
 
 
-def test_group_means_shows_partially_pooled_means_only_when_given(data, means, clusters):
-    plain = charts.group_means(data, means, title=TITLE).to_dict()
-    full = charts.group_means(data, means, clusters=clusters, title=TITLE).to_dict()
+def test_arm_means_shows_partially_pooled_means_only_when_given(data, means, clusters):
+    plain = charts.arm_means(data, means, title=TITLE).to_dict()
+    full = charts.arm_means(data, means, clusters=clusters, title=TITLE).to_dict()
     assert [layer["mark"]["filled"] for layer in layers_of(plain, "point")] == [False]
     rings, dots = layers_of(full, "point")
     assert (rings["mark"]["filled"], dots["mark"]["filled"]) == (False, True)
@@ -115,16 +95,16 @@ def test_group_means_shows_partially_pooled_means_only_when_given(data, means, c
     assert [row["partial_pooling"] for row in rows] == pytest.approx(expected)
 
 
-def test_group_means_labels_clusters_with_their_sizes(data, means):
-    spec = charts.group_means(data, means, title=TITLE).to_dict()
+def test_arm_means_labels_clusters_with_their_sizes(data, means):
+    spec = charts.arm_means(data, means, title=TITLE).to_dict()
     labels = spec["layer"][0]["encoding"]["x"]["axis"]["labelExpr"]
     assert labels.startswith('[["1", "(2)"], ["2", "(10)"]')
 
 
-def test_group_means_places_clusters_whatever_their_names(data, means, clusters):
+def test_arm_means_places_clusters_whatever_their_names(data, means, clusters):
     names = {number: f"school {number}" for number in range(1, 9)}
     renamed = data.assign(cluster=data["cluster"].map(names))
-    spec = charts.group_means(
+    spec = charts.arm_means(
         renamed,
         means,
         clusters=clusters.assign(cluster=clusters["cluster"].map(names)),
@@ -135,8 +115,8 @@ def test_group_means_places_clusters_whatever_their_names(data, means, clusters)
     assert "mean of cluster school 5 furthest" in spec["description"]
 
 
-def test_group_means_describes_the_numbers(data, means, clusters):
-    spec = charts.group_means(data, means, clusters=clusters, title=TITLE).to_dict()
+def test_arm_means_describes_the_numbers(data, means, clusters):
+    spec = charts.arm_means(data, means, clusters=clusters, title=TITLE).to_dict()
     # Numbers of the Cross Validated thread, rounded.
     assert "control: complete pooling 1.59, partial pooling 0.96" in spec["description"]
     assert "intervention: complete pooling 4.55, partial pooling 3.31" in spec["description"]
@@ -144,60 +124,13 @@ def test_group_means_describes_the_numbers(data, means, clusters):
     assert "2, 10, 10, 10, 2, 10, 10, 10 observations" in spec["description"]
 
 
-def test_group_means_refuses_what_it_does_not_know(data, means, clusters):
+def test_arm_means_refuses_what_it_does_not_know(data, means, clusters):
     with pytest.raises(ValueError, match=r"pooling \['lm'\] is unknown"):
-        charts.group_means(data, means.assign(pooling="lm"), title=TITLE)
+        charts.arm_means(data, means.assign(pooling="lm"), title=TITLE)
     with pytest.raises(ValueError, match=r"level \['placebo'\] is unknown"):
-        charts.group_means(data, means.replace({"level": {"control": "placebo"}}), title=TITLE)
+        charts.arm_means(data, means.replace({"level": {"control": "placebo"}}), title=TITLE)
     with pytest.raises(ValueError, match=r"cluster \[8\] is unknown"):
-        charts.group_means(data, means, clusters=clusters.head(7), title=TITLE)
-
-
-def test_weight_curves_marks_both_ends_and_the_fit(sweeps):
-    weights, means = sweeps
-    grid = charts.weight_curves(weights, means, fitted=0.4)
-    for chart, value in zip(grid.charts, ["weight", "mean"], strict=True):
-        spec = chart.to_dict()
-        rows = rows_of(spec, layers_of(spec, "point")[0])
-        pooling = {row["icc"]: row["pooling"] for row in rows}
-        assert pooling == {0: "complete pooling", 0.4: "partial pooling", 1: "no pooling"}
-        assert len(rows) == 6
-        curve = layers_of(spec, "line")[0]
-        assert curve["encoding"]["y"]["field"] == value
-
-
-def test_weight_curves_draws_one_curve_per_size(sweeps):
-    weights, means = sweeps
-    doubled = pd.concat([weights, weights])
-    spec = charts.weight_curves(doubled, means, fitted=0.4).charts[0].to_dict()
-    assert len(rows_of(spec, layers_of(spec, "line")[0])) == len(weights)
-    names = [row["label"] for layer in layers_of(spec, "text") for row in rows_of(spec, layer)]
-    assert sorted(names) == ["10 observations", "2 observations"]
-
-
-def test_weight_curves_write_names_off_the_curve(sweeps):
-    spec = charts.weight_curves(*sweeps, fitted=0.4).charts[0].to_dict()
-    shift = {
-        row["label"]: layer["mark"]["dy"]
-        for layer in layers_of(spec, "text")
-        for row in rows_of(spec, layer)
-    }
-    assert shift["2 observations"] > 0 > shift["10 observations"]
-
-
-def test_weight_curves_describe_the_numbers(sweeps):
-    first, second = (c.to_dict()["description"] for c in charts.weight_curves(*sweeps, 0.4).charts)
-    assert "2 observations 0.100 under complete pooling, 0.200 under partial pooling" in first
-    assert "control 1.600 under complete pooling, 1.300 under partial pooling" in second
-
-
-@pytest.mark.parametrize("missing", [0.0, 0.4, 1.0])
-@pytest.mark.parametrize("which", [0, 1])
-def test_weight_curves_need_the_ends_and_the_fit_in_both_frames(sweeps, missing, which):
-    frames = list(sweeps)
-    frames[which] = frames[which][frames[which]["icc"] != missing]
-    with pytest.raises(ValueError, match=rf"icc \[{missing}\] is unknown"):
-        charts.weight_curves(*frames, fitted=0.4)
+        charts.arm_means(data, means, clusters=clusters.head(7), title=TITLE)
 
 
 def test_distance_lines_have_one_line_through_zero_per_size(distances):

@@ -7,6 +7,7 @@ from helpers.models.fits import fit_mixed
 from helpers.tables import (
     compare_models,
     fixed_effects,
+    intervals,
     random_effect_correlations,
     summarize_model,
     variance_components,
@@ -39,6 +40,15 @@ def test_summary_says_it_all(name, fit_of):
         assert f"{fit.n_obs} observations, {fit.n_groups} clusters" in text
         assert "singular" not in text
     assert "<table" in summary._repr_html_()
+
+
+def test_summary_has_intervals_on_request(fit_of):
+    fit = fit_of("baseline")
+    limits = intervals(fit)[["lower_2.5", "upper_97.5"]].to_numpy().ravel()
+    summary = summarize_model(fit, intervals=True)
+    for text in (str(summary), summary._repr_html_().replace("−", "-")):
+        assert all(f"{limit:.4f}" in text for limit in limits)
+    assert "Profile intervals" not in str(summarize_model(fit))
 
 
 def test_summary_reports_a_singular_fit(pupils):

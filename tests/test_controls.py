@@ -338,9 +338,9 @@ def shown(explorer):
     """Names and words of all controls of an explorer."""
     return explorer.evaluate(
         """box => [...box.querySelectorAll(".explore-control")].map((row) => {
-            const chosen = row.querySelector(":checked, option:checked");
-            return [row.innerText, row.querySelector("output")?.textContent,
-                    (row.querySelector("select")?.selectedOptions[0] ?? chosen?.parentElement)?.innerText];
+            const chosen = row.querySelector("select")?.selectedOptions[0]
+                ?? row.querySelector(":checked")?.parentElement;
+            return [row.innerText, row.querySelector("output")?.textContent, chosen?.innerText];
         })"""
     )
 
@@ -523,8 +523,10 @@ def test_the_chart_stays_in_view_while_its_controls_are_used(visit, address, wid
         assert inside >= 0.8 * frame["height"] and frame["height"] >= 80
         # Nor does it hide the control that is used.
         assert handle.evaluate(
-            """e => { const box = e.getBoundingClientRect();
-                 return e.contains(document.elementFromPoint(box.x + 5, box.y + box.height / 2)); }"""
+            """handle => {
+                const box = handle.getBoundingClientRect();
+                return handle === document.elementFromPoint(box.x + 5, box.y + box.height / 2);
+            }"""
         )
 
 

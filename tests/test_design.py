@@ -163,7 +163,7 @@ def test_functions_that_leave_the_numbers_are_refused(data):
         ("(1 | school)", {"school": range(24)}, "24 observations for 24 random effects"),
         ("(0 + same + x | school)", {"x": 1.0}, "'x' is constant in the random effects"),
         ("(same | school)", {}, "'same' is constant in the random effects"),
-        ("(1 | school)", {"school": ["a", 1] * 12}, "mixes kinds of labels"),
+        ("(1 | school)", {"school": ["a", 1] * 12}, "holds labels of the kinds int, str"),
         ("(1 | school) + (1 | school:x)", {}, "24 observations for 24 random effects"),
     ],
 )

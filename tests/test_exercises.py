@@ -3,6 +3,7 @@
 import json
 import re
 import zipfile
+from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -13,6 +14,8 @@ from checks import Checks, NotYet, agrees, make_key
 from classroom import release, sources
 from classroom.course import Course, TeacherError
 
+REFERENCE = Path(__file__).parent / "reference"
+BY_LME4 = json.loads((REFERENCE / "exercises.json").read_text(encoding="utf-8"))
 SETS = {path.stem: path for path in sources.exercise_files()}
 # Shorter lines, such as closing brackets, are everywhere.
 SHORTEST_LINE = 4
@@ -40,7 +43,7 @@ def test_each_question_says_its_points_its_time_and_what_it_practises(name):
     points = list(sources.points(notebook).values())
     text = text_of(notebook)
     said = re.findall(r"(?m)^\*\*(\d+) points, (\d+) minutes\.\*\* .*Practises: ", text)
-    assert 3 <= len(points) <= 5
+    assert 3 <= len(points) <= 7
     assert [int(number) for number, _ in said] == points
     intro = " ".join(text.split())
     minutes = sum(int(time) for _, time in said)
@@ -95,7 +98,7 @@ def test_a_doubled_or_missing_part_is_refused():
     for old, new, message in (
         ("[given, four]", "[given, data]", "several cells"),
         (":tags: [key]\n", "", "0 cells have the tag 'key'"),
-        ('+++ {"tags": ["answer", "q4-own-world"]}', "", "left for a reader"),
+        ('+++ {"tags": ["answer", "q5-own-world"]}', "", "left for a reader"),
     ):
         with pytest.raises(sources.SourceError, match=message):
             sources.parse_source(text.replace(old, new, 1), "e1-shrinkage.md")
@@ -121,6 +124,29 @@ def test_each_foreseen_mistake_is_recognised(course, name):
                 check(**{answer: wrong})
             first = next(text for text, other in mistakes if same_as(wrong, other, tolerance))
             assert str(caught.value) == f"{answer}: {first}"
+
+
+@pytest.mark.parametrize("name", ["e1-shrinkage", "e2-sleep"])
+def test_the_answers_of_the_book_are_lme4_s(name):
+    """tests/reference/make_exercises.R; the limits of the third set are in test_intervals."""
+    _, record = release.run_reference(source_of(name), release.BOOK, name)
+    compared = set(BY_LME4[name]) & set(record["answers"])
+    assert len(compared) >= 2
+    for answer in compared:
+        np.testing.assert_allclose(record["answers"][answer], BY_LME4[name][answer], rtol=1e-4)
+
+
+def test_the_third_set_says_how_unlucky_its_seed_is():
+    by_lme4, text = BY_LME4["e3-simulation"], text_of(source_of("e3-simulation"))
+    away = (2 - by_lme4["intercept"]) / by_lme4["se"]
+    assert f"lies {away:.1f} standard errors below 2" in text
+    assert f"average −{(2 - by_lme4['mean_drawn']) / 0.75:.2f}\ninstead of 0" in text
+
+
+def test_the_second_set_says_what_the_days_of_training_do():
+    on_all, later = BY_LME4["e2-sleep"]["all_people"]
+    words = f"the slope is {on_all:.2f} ms a day on all days and {later:.2f} from day 2 on"
+    assert words in text_of(source_of("e2-sleep"))
 
 
 def same_as(value, other, tolerance):

@@ -344,6 +344,18 @@ def test_each_cluster_has_its_own_least_squares(data_of):
         np.testing.assert_allclose([row.x, row.Intercept], np.polyfit(own["x"], own["y"], 1))
 
 
+@pytest.mark.parametrize("name", ["n", "status", "Intercept", "g"])
+def test_clusters_and_predictors_may_have_any_name(name):
+    data = pd.DataFrame({"y": [1.0, 3, 2, 5, 4, 4], "x": [0.0, 1, 2, 0, 1, 2], "g": list("aaabbb")})
+    expected = fit_by_cluster("y ~ x", data, "g")
+    clusters = fit_by_cluster("y ~ x", data.rename(columns={"g": name}), name)
+    renamed = data.assign(cluster=data["g"]).drop(columns="g").rename(columns={"x": name})
+    predictors = fit_by_cluster(f"y ~ {name}", renamed, "cluster")
+    for table in (clusters, predictors):
+        np.testing.assert_array_equal(table.to_numpy(), expected.to_numpy())
+        assert table.columns.is_unique
+
+
 def test_clusters_that_cannot_be_fitted_are_reported():
     data = pd.DataFrame(
         {
@@ -646,3 +658,16 @@ def test_random_data_sets_are_never_above_lme4_s_best(seed):
     np.testing.assert_allclose(
         fit.predict(rows).astype(float), fit.predict().head(4).astype(float), atol=1e-6 * fit.sigma
     )
+
+
+def test_clusters_of_two_columns_are_their_pairs():
+    data = create_data().rename(columns={"cluster": "id"})
+    data = data.assign(**{"my school": data["id"] // 10, "class": data["id"] % 10})
+    fit = fit_mixed("y ~ x + (x | `my school`:class)", data)
+    alone = fit_mixed("y ~ x + (x | id)", data)
+    assert fit.criterion == pytest.approx(alone.criterion, abs=1e-8)
+    assert variance_components(fit)["grouping_factor"][0] == "my school:class"
+    rows = data.iloc[::50]
+    np.testing.assert_allclose(fit.predict(rows), alone.predict(rows))
+    results = eval(fit.statsmodels_call, {"smf": smf, "data": data})
+    assert -2 * results.llf == pytest.approx(fit.criterion, abs=1e-3)

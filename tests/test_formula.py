@@ -108,7 +108,6 @@ def test_statsmodels_call(text, call):
         ("y ~ ", "needs a response"),
         ("y ~ x", "no random effect.*fit_pooled"),
         ("y ~ x + (1 | g) + (1 | h)", r"several groupings \(g, h\).*crossed.*smf.mixedlm"),
-        ("y ~ x + (1 | g:h)", r"nested term without \(1 \| g\)"),
         ("y ~ x + (x | g/h)", "slopes, or several effects, of the nested grouping"),
         ("y ~ x + (1 | C(g))", "name of a column"),
         ("y ~ x + (1 | a:b:c)", "not a random-effect term"),
@@ -194,3 +193,9 @@ def test_unique_ids_are_known_to_be_nested_from_the_data(outer):
         parse("y ~ (1 | school) + (1 | pupil)", data.assign(pupil=[1, 2, 3, 1, 2, 3]))
     with pytest.raises(FormulaError, match="nested grouping"):
         parse("y ~ (1 | school) + (x | pupil)", data)
+
+
+def test_pairs_of_two_columns_may_be_the_clusters():
+    formula = parse("y ~ x + (x | g:h)")
+    assert (str(formula), formula.group, formula.nested) == ("y ~ x + (1 + x | g:h)", "g:h", None)
+    assert formula.variables == ("y", "x", "g", "h")

@@ -32,7 +32,7 @@ needs_bubblewrap = pytest.mark.skipif(
     not PROTECTED, reason="bubblewrap does not work here, and hostile notebooks run nowhere else"
 )
 SET = "e5-weighting"
-QUESTIONS = ["q1-weights", "q2-group-mean", "q3-half", "q4-outlier", "q5-words"]
+QUESTIONS = ["q1-weights", "q2-arm-mean", "q3-half", "q4-outlier", "q5-words"]
 POINTS = [2, 2, 3, 3]
 # For notebooks that never end: they should not take long to be noticed.
 CELL_SECONDS = 10
@@ -200,7 +200,7 @@ def intruder(course, submissions, canary, port):
 def with_deleted_cells(course):
     """Return a perfect submission without one check and without one answer."""
     notebook = solved(course)
-    gone = [cell_of(notebook, "q2-group-mean"), cell_of(notebook, "outlier")]
+    gone = [cell_of(notebook, "q2-arm-mean"), cell_of(notebook, "outlier")]
     notebook.cells = [cell for cell in notebook.cells if cell not in gone]
     return notebook
 
@@ -253,7 +253,7 @@ def patchwork(course):
     """Return a perfect submission with cells split, copied, merged, deleted and unmarked."""
     notebook = solved(course)
     cells = notebook.cells
-    answer = cell_of(notebook, "group-mean")
+    answer = cell_of(notebook, "arm-mean")
     first, _, rest = answer.source.partition("\n")
     answer.source = first
     cells.insert(cells.index(answer) + 1, copy.deepcopy(answer))
@@ -278,7 +278,7 @@ def loose(course):
 
 def with_rewritten_check(course):
     """Return a submission that answers question 1 wrong and makes its check agree."""
-    notebook = solved(course, weights="weights = [0.2] * 5\ngroup_mean = group_se = 0")
+    notebook = solved(course, weights="weights = [0.2] * 5\narm_mean = arm_se = 0")
     cell_of(notebook, "q1-weights").source = "print('weights: right.')"
     return notebook
 
@@ -312,7 +312,7 @@ def graded(course, tmp_path_factory):
     hand_in(folder, "perfect", solved(course))
     hand_in(folder, "half", solved(course, **half))
     hand_in(folder, "tolerance", solved(course, outlier=NEARLY_RIGHT))
-    hand_in(folder, "syntax", solved(course, group_mean="group_mean = (1"))
+    hand_in(folder, "syntax", solved(course, arm_mean="arm_mean = (1"))
     hand_in(folder, "json", nbformat.writes(solved(course))[:2000])
     hand_in(folder, "empty", "")
     hand_in(endless, "loop", solved(course, weights=TOP_LEVEL_LOOP))
@@ -350,7 +350,7 @@ EARNED = {
     "perfect": (POINTS, "needs manual points", ""),
     "half": ([2, 2, 0, 0], "graded", ""),
     "tolerance": ([2, 2, 3, 0], "needs manual points", ""),
-    "syntax": ([2, 0, 3, 3], "needs manual points", "group-mean: SyntaxError"),
+    "syntax": ([2, 0, 3, 3], "needs manual points", "arm-mean: SyntaxError"),
     "json": ([0, 0, 0, 0], "failed", "not valid JSON"),
     "empty": ([0, 0, 0, 0], "failed", "empty"),
     "loop": ([0, 0, 3, 3], "needs manual points", "weights took longer than 10 seconds"),
@@ -361,7 +361,7 @@ EARNED = {
     "flood": ([2, 2, 3, 0], "needs manual points", "outlier printed too much"),
     "disk": ([2, 2, 3, 0], "needs manual points", "filled the disk"),
     "silencer": ([2, 2, 3, 0], "needs manual points", ""),
-    "deleted": ([2, 2, 3, 0], "needs manual points", "q2-group-mean was deleted and put back"),
+    "deleted": ([2, 2, 3, 0], "needs manual points", "q2-arm-mean was deleted and put back"),
     "rewritten": ([0, 0, 3, 3], "needs manual points", "q1-weights was rewritten"),
     "intruder": ([2, 2, 3, 0], "needs manual points", ""),
     "busy": (POINTS, "needs manual points", "printed too much; the rest was left out"),

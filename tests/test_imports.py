@@ -1,6 +1,8 @@
 """Imports go one way: which wing, package or script may know of which, read from the sources."""
 
 import ast
+import subprocess
+import sys
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -135,3 +137,13 @@ def test_a_planted_circle_is_found():
     circle["helpers.data.two"] = "from helpers.data import one"
     with pytest.raises(CycleError):
         rooms_in_a_circle(modules_of("helpers") | circle)
+
+
+def test_what_takes_long_to_import_waits_until_it_is_used():
+    script = "import sys, helpers; print(*sys.modules)"
+    run = [sys.executable, "-c", script]
+    loaded = set(subprocess.run(run, capture_output=True, check=True, text=True).stdout.split())
+    assert "helpers.models.fits" in loaded
+    assert (
+        loaded & {"statsmodels", "scipy.stats", "formulaic", "vl_convert", "distributed"} == set()
+    )

@@ -208,7 +208,7 @@ def test_kenward_roger_needs_no_matrix_of_all_rows(monkeypatch):
 
 def test_zeta_rises_through_zero_at_the_estimate(slopes):
     curves = profile_curves(slopes, n_points=21)
-    for _, curve in curves.groupby(["kind", "group", "effect"], sort=False):
+    for _, curve in curves.groupby(["kind", "grouping_factor", "effect"], sort=False):
         assert (np.diff(curve["value"]) > 0).all()
         assert (np.diff(curve["zeta"]) > -1e-6).all()
         assert (curve["zeta"] == 0).any()
@@ -227,7 +227,7 @@ def test_the_residual_sd_of_fixed_means_has_a_closed_profile():
     data = pd.DataFrame({"g": np.repeat(np.arange(k), n)})
     data["y"] = 5 * stream.normal(size=k)[data["g"]] + stream.normal(size=k * n)
     fit = fit_mixed("y ~ 1 + (1 | g)", data, reml=False)
-    curve = profile_curves(fit, n_points=15).query("group == 'Residual'")
+    curve = profile_curves(fit, n_points=15).query("grouping_factor == 'Residual'")
     within = data["y"] - data.groupby("g")["y"].transform("mean")
     freedom, estimate = k * (n - 1), (within**2).sum() / (k * (n - 1))
     ratio = estimate / curve["value"] ** 2

@@ -54,12 +54,12 @@ def named_as_lme4(row):
     """Name a row as lme4's confint does."""
     if row.kind == "fixed":
         return row.effect
-    if row.group == "Residual":
+    if row.grouping_factor == "Residual":
         return "sigma"
     if row.kind == "sd":
-        return f"sd_{row.effect}|{row.group}"
+        return f"sd_{row.effect}|{row.grouping_factor}"
     one, other = row.effect.split(", ")
-    return f"cor_{other}.{one}|{row.group}"
+    return f"cor_{other}.{one}|{row.grouping_factor}"
 
 
 @pytest.mark.parametrize("name", PROFILES)
@@ -108,7 +108,7 @@ def test_a_singular_fit_has_intervals_that_start_at_zero():
     data["y"] -= 0.9 * data.groupby("g")["y"].transform("mean")
     fit = fit_mixed("y ~ 1 + (1 | g)", data)
     assert fit.singular
-    row = intervals(fit).query("group == 'g'").iloc[0]
+    row = intervals(fit).query("grouping_factor == 'g'").iloc[0]
     assert row["value"] == row["lower_2.5"] == 0 < row["upper_97.5"]
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.formula.api as smf
 
 from helpers import (
     SCENARIOS,
@@ -40,7 +41,7 @@ def poolings():
 
 
 def test_each_method_is_tried_at_each_correlation(study):
-    assert len(study) == 3 * len(ICCS)
+    assert len(study) == 4 * len(ICCS)
 
 
 def test_neither_is_biased(study):
@@ -73,6 +74,15 @@ def test_z_is_short_and_t_is_honest(study):
     assert 2 * study["coverage_error"].max() < 0.0101
 
 
+def test_robust_standard_errors_are_too_small_on_average_and_vary(study):
+    """A simulation with the standard errors of statsmodels: coverage .90 with t(7)."""
+    robust = study.loc["regression, robust"]
+    assert (robust["rmse"] == study.loc["regression"]["rmse"]).all()
+    assert (robust["se"] < 0.9 * robust["rmse"]).all()
+    assert robust["coverage"].between(0.89, 0.92).all()
+    assert (robust["se_sd"] / robust["se"]).loc[0.3:].between(0.3, 0.4).all()
+
+
 def test_the_regression_s_error_is_the_theory_s(study):
     """Var = 2 (icc sum of squared weights of the clusters + (1 - icc) / 32)."""
     shares = np.array(SIZES[:4]) / 32
@@ -100,6 +110,15 @@ def test_one_data_set_of_the_study_is_a_fit(monkeypatch):
     pooled = [fit_pooled("y ~ treatment", table).results.params[effect] for table in tables]
     mixed = [fit_mixed("y ~ treatment + (1 | cluster)", table).fixed.iloc[1] for table in tables]
     assert study.loc["regression", "bias"] == pytest.approx(np.mean(pooled) - 1, abs=1e-9)
+    robust = [
+        smf.ols("y ~ treatment", table).fit(
+            cov_type="cluster", cov_kwds={"groups": table["cluster"]}
+        )
+        for table in tables
+    ]
+    errors = [each.bse[effect] for each in robust]
+    assert study.loc["regression, robust", "se"] == pytest.approx(np.mean(errors), abs=1e-12)
+    assert study.loc["regression, robust", "se_sd"] == pytest.approx(np.std(errors, ddof=1))
     assert study.loc["mixed model, z", "bias"] == pytest.approx(np.mean(mixed) - 1, abs=1e-7)
 
 

@@ -43,12 +43,13 @@ from helpers.charts.slopes import (
 )
 from helpers.charts.studies import bias_and_variance, treatment_panels
 from helpers.charts.theme import BUILDS_THE_BOOK, POOLING_COLOURS, ChartGrid
-from helpers.charts.weighting import distance_lines, group_means, weight_curves
+from helpers.charts.weighting import arm_means, distance_lines
 
 __all__ = [
     "BUILDS_THE_BOOK",
     "POOLING_COLOURS",
     "ChartGrid",
+    "arm_means",
     "bias_and_variance",
     "bootstrap_histogram",
     "cluster_lines",
@@ -62,7 +63,6 @@ __all__ = [
     "effect_densities",
     "effect_intervals",
     "estimator_errors",
-    "group_means",
     "interval_forest",
     "level_profiles",
     "line_explorer",
@@ -85,7 +85,6 @@ __all__ = [
     "student_explorer",
     "student_paths",
     "treatment_panels",
-    "weight_curves",
     "weight_explorer",
     "worlds_explorer",
 ]

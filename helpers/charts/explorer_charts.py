@@ -638,7 +638,7 @@ def _weight_panel() -> alt.LayerChart:
         .mark_point(filled=True, opacity=1, fillOpacity=0.9, size=70)
         .encode(
             _cluster_axis("beside"),
-            alt.Y("height:Q", title="weight in its group's mean", scale=exact_scale(0, 1)),
+            alt.Y("height:Q", title="weight in its arm's mean", scale=exact_scale(0, 1)),
             _counted(pooling_color),
             _counted(pooling_shape),
             tooltip=[
@@ -660,9 +660,9 @@ def _weight_panel() -> alt.LayerChart:
         height=300,
         title=_read_out(),
         description=(
-            "Dot plot of the weight of each of eight clusters in the mean of its group, by "
+            "Dot plot of the weight of each of eight clusters in the mean of its arm, by "
             "observations, by clusters and in the mixed model. The sliders above choose sizes and "
-            "the intraclass correlation; the title tells the difference between the groups."
+            "the intraclass correlation; the title tells the difference between the arms."
         ),
     )
 
@@ -671,8 +671,8 @@ def _mean_axis(field) -> alt.Y:
     return alt.Y(f"{field}:Q", title="mean", scale=alt.Scale(zero=False, padding=12))
 
 
-def _group_lines() -> alt.Chart:
-    # One line per group of four clusters: lines that meet show a seam. Dashes come last, so they
+def _arm_lines() -> alt.Chart:
+    # One line per arm of four clusters: lines that meet show a seam. Dashes come last, so they
     # show on a line that they lie on.
     first = alt.Chart().transform_filter("datum.cluster % 4 == 1")
     return (
@@ -715,15 +715,15 @@ def _cluster_points(field, pooling, **mark) -> alt.Chart:
 def _cluster_panel() -> alt.LayerChart:
     observed = _cluster_points("observed", "no pooling", size=130, strokeWidth=2)
     shrunken = _cluster_points("shrunken", "partial pooling", filled=True, size=45)
-    return alt.layer(_group_lines(), observed, shrunken).properties(
+    return alt.layer(_arm_lines(), observed, shrunken).properties(
         width="container",
         height=300,
         title=_title(
-            "['Rings: observed means; dots: shrunken means;', 'lines: means of the groups,', "
+            "['Rings: observed means; dots: shrunken means;', 'lines: means of the arms,', "
             "read_out_means]"
         ),
         description=(
-            "Means of eight clusters, observed and shrunken, and the mean of each group by "
+            "Means of eight clusters, observed and shrunken, and the mean of each arm by "
             "observations, by clusters and in the mixed model. The sliders above choose sizes and "
             "the intraclass correlation; the title tells the mixed model's means."
         ),

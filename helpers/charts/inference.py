@@ -44,8 +44,8 @@ def interval_forest(table: pd.DataFrame) -> ChartGrid:
 
     Examples
     --------
-    >>> table = pd.DataFrame({"kind": ["sd"], "group": ["g"], "effect": ["x"], "value": [0.2],
-    ...                       "lower_2.5": [0.1], "upper_97.5": [0.4]})
+    >>> table = pd.DataFrame({"kind": ["sd"], "grouping_factor": ["g"], "effect": ["x"],
+    ...                       "value": [0.2], "lower_2.5": [0.1], "upper_97.5": [0.4]})
     >>> print(interval_forest(table).charts[0].description)
     Intervals of standard deviations: x 0.200, from 0.100 to 0.400.
     """
@@ -67,19 +67,20 @@ def interval_forest(table: pd.DataFrame) -> ChartGrid:
 
 
 def _parameter(row) -> str:
-    if row.group == "Residual":
+    if row.grouping_factor == "Residual":
         return "residual sd"
     if row.kind == "fixed":
         return row.effect
     start = "sd of" if row.kind == "sd" else "correlation of"
-    return f"{start} {_label(row)} ({row.group})"
+    return f"{start} {_label(row)} ({row.grouping_factor})"
 
 
 def _label(row) -> str:
     """Name a parameter where its kind is known."""
-    if row.group == "Residual":
+    if row.grouping_factor == "Residual":
         return "residual"
-    return row.effect.replace(", ", " and ") + (f" ({row.group})" if ":" in row.group else "")
+    nested = f" ({row.grouping_factor})" if ":" in row.grouping_factor else ""
+    return row.effect.replace(", ", " and ") + nested
 
 
 def _forest(part, title) -> alt.LayerChart:
@@ -139,12 +140,12 @@ def profile_panels(curve: pd.DataFrame, *, level: float = 0.95) -> ChartGrid:
     Examples
     --------
     >>> values = np.linspace(1, 3, 9)
-    >>> curve = pd.DataFrame({"kind": "sd", "group": "g", "effect": "x", "value": values})
+    >>> curve = pd.DataFrame({"kind": "sd", "grouping_factor": "g", "effect": "x", "value": values})
     >>> curve = curve.assign(zeta=3 * (values - 2), deviance=9 * (values - 2) ** 2)
     >>> print(profile_panels(curve).charts[0].description)
     Profile deviance of sd of x (g): lowest at 2.000, below 3.84 from 1.347 to 2.653.
     """
-    if len(curve[["kind", "group", "effect"]].drop_duplicates()) != 1:
+    if len(curve[["kind", "grouping_factor", "effect"]].drop_duplicates()) != 1:
         raise ValueError("curve must hold one parameter. Choose its rows of profile_curves.")
     name, cutoff = _parameter(next(curve.itertuples())), ndtri((1 + level) / 2)
     inside = _crossings(curve, cutoff)
@@ -239,9 +240,9 @@ def bootstrap_histogram(draws: pd.Series, *, value: float | None = None) -> alt.
     values = draws.dropna().to_numpy()
     if not values.size:
         raise ValueError("draws has no values.")
-    kind, group, effect = draws.name
-    name = _parameter(pd.Series({"kind": kind, "group": group, "effect": effect}))
-    bars, heaps = _bars(values, EDGES[kind])
+    keys = ["kind", "grouping_factor", "effect"]
+    name = _parameter(pd.Series(draws.name, keys))
+    bars, heaps = _bars(values, EDGES[draws.name[0]])
     base = alt.Chart(bars).encode(
         alt.X("left:Q", title=name, scale=alt.Scale(zero=False, nice=False)),
         alt.X2("right:Q"),
@@ -397,7 +398,7 @@ def quantile_plots(table: pd.DataFrame) -> ChartGrid:
 
     Examples
     --------
-    >>> table = pd.DataFrame({"quantity": "residual", "group": [1, 2, 3], "value": [-1.0, 0, 2],
+    >>> table = pd.DataFrame({"quantity": "residual", "label": [1, 2, 3], "value": [-1.0, 0, 2],
     ...                       "normal": [-0.97, 0, 0.97], "line": [-1.4, 0.1, 1.6]})
     >>> print(quantile_plots(table).charts[0].description)
     Quantile plot of 3 residuals: the lowest is 0.40 above its line, the highest 0.40 above.
@@ -410,7 +411,7 @@ def quantile_plots(table: pd.DataFrame) -> ChartGrid:
         points = base.mark_circle(color=GREEN, size=28, opacity=0.8).encode(
             across,
             alt.Y("value:Q", title=name),
-            tooltip=["group", *number_tooltips("value", "normal")],
+            tooltip=["label:N", *number_tooltips("value", "normal")],
         )
         line = base.mark_line(color="currentColor", strokeDash=[5, 4]).encode(
             across, alt.Y("line:Q", title=name)
@@ -442,17 +443,17 @@ def residual_ranges(table: pd.DataFrame) -> alt.LayerChart:
 
     Examples
     --------
-    >>> table = pd.DataFrame({"group": [7], "n": [5], "smallest": [-2.0], "lower": [-1.0],
+    >>> table = pd.DataFrame({"cluster": [7], "n": [5], "smallest": [-2.0], "lower": [-1.0],
     ...                       "median": [0.1], "upper": [0.5], "largest": [3.0]})
     >>> print(residual_ranges(table).description)
     Scaled residuals of 1 clusters by their median, from 0.10 to 0.10. The largest in size, 3.00, is
     in cluster 7.
     """
-    rows = table.assign(group=table["group"].astype(str))
+    rows = table.assign(cluster=table["cluster"].astype(str))
     labels = len(rows) <= MOST_LABELS
     base = alt.Chart(rows).encode(
         alt.X(
-            "group:N",
+            "cluster:N",
             sort=None,
             title="clusters, by their median",
             axis=alt.Axis(labels=labels, ticks=labels, labelAngle=-90, labelOverlap=True),
@@ -466,7 +467,7 @@ def residual_ranges(table: pd.DataFrame) -> alt.LayerChart:
         ),
         base.mark_point(filled=True, size=22, color="currentColor", opacity=1).encode(
             alt.Y("median:Q", **up),
-            tooltip=["group:N", "n:Q", *number_tooltips("smallest", "median", "largest")],
+            tooltip=["cluster:N", "n:Q", *number_tooltips("smallest", "median", "largest")],
         ),
     ]
     size = table[["smallest", "largest"]].abs().max(axis=1)
@@ -475,7 +476,7 @@ def residual_ranges(table: pd.DataFrame) -> alt.LayerChart:
         height=HEIGHT,
         description=f"Scaled residuals of {len(rows)} clusters by their median, from "
         f"{rows['median'].min():.2f} to {rows['median'].max():.2f}. The largest in size, "
-        f"{size.max():.2f}, is in cluster {rows['group'][size.idxmax()]}.",
+        f"{size.max():.2f}, is in cluster {rows['cluster'][size.idxmax()]}.",
     )
 
 

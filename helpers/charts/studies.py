@@ -14,9 +14,10 @@ from helpers.charts.theme import (
     pooling_color,
 )
 
-# Both intervals of the mixed model have its colour; shape and dash tell them apart.
+# Intervals of one estimate have its colour; shape and dash tell them apart.
 METHODS = {
     "regression": ("complete pooling", [6, 4], "diamond"),
+    "regression, robust": ("complete pooling", [1, 3], "cross"),
     "mixed model, z": ("partial pooling", [2, 2], "square"),
     "mixed model, t": ("partial pooling", [1, 0], POOLING_SHAPES["partial pooling"]),
 }
@@ -56,7 +57,7 @@ def treatment_panels(study: pd.DataFrame, *, level: float = 0.95) -> ChartGrid:
     if unknown:
         raise ValueError(f"method {unknown} is unknown; there are {list(METHODS)}.")
     # Estimates do not depend on the interval.
-    estimates = study[study["method"] != "mixed model, z"]
+    estimates = study[study["method"].isin(["regression", "mixed model, t"])]
     return ChartGrid(
         _study_panel(study, "coverage", "Coverage of 95 % intervals", reference=level),
         _study_panel(estimates, "bias", "Bias", reference=0),

@@ -13,30 +13,28 @@ from helpers.charts.theme import (
     POOLING_COLOURS,
     POOLING_DASHES,
     QUIET,
-    ChartGrid,
     number_tooltips,
     pooling_color,
-    pooling_shape,
 )
 
 SOLID_LINE = {"symbolType": "stroke", "symbolStrokeWidth": 3, "symbolDash": [1, 0]}
 
 
-def group_means(
+def arm_means(
     data: pd.DataFrame,
     means: pd.DataFrame,
     *,
     title: str,
     clusters: pd.DataFrame | None = None,
 ) -> alt.LayerChart:
-    """Observations by cluster, the clusters' means, and each model's mean of either group.
+    """Observations by cluster, the clusters' means, and each model's mean of either arm.
 
     Parameters
     ----------
     data : DataFrame
-        Columns y, treatment, cluster; clusters of one group next to each other.
+        Columns y, treatment, cluster; clusters of one arm next to each other.
     means : DataFrame
-        Columns pooling, level, mean: one line per row, across the clusters of its group.
+        Columns pooling, level, mean: one line per row, across the clusters of its arm.
     title : str
         Name of the data set.
     clusters : DataFrame, optional
@@ -49,7 +47,7 @@ def group_means(
     Raises
     ------
     ValueError
-        If `means` names an unknown pooling or group, or `clusters` lacks a cluster.
+        If `means` names an unknown pooling or arm, or `clusters` lacks a cluster.
 
     Examples
     --------
@@ -57,9 +55,9 @@ def group_means(
     >>> data = treatment_clusters([2, 10, 10, 10, 2, 10, 10, 10], 824523)
     >>> means = marginal_means(fit_pooled("y ~ treatment", data), "treatment")
     >>> lines = means.assign(pooling="complete pooling")
-    >>> print(group_means(data, lines, title="The puzzle").description)
+    >>> print(arm_means(data, lines, title="The puzzle").description)
     Strip plot, The puzzle: observations of 8 clusters with 2, 10, 10, 10, 2, 10, 10, 10
-    observations, and the mean of each cluster. Lines show the means of the groups; control:
+    observations, and the mean of each cluster. Lines show the means of the arms; control:
     complete pooling 1.59; intervention: complete pooling 4.55.
     """
     _require_known("pooling", means["pooling"], POOLING_COLOURS)
@@ -71,7 +69,7 @@ def group_means(
         centers["partial_pooling"] = centers["cluster"].map(pooled)
     layers = [
         _observations(data, centers),
-        _group_names(centers),
+        _arm_names(centers),
         *_mean_lines(means, centers),
         _center_points(centers, "observed", "no pooling", filled=False, size=150),
     ]
@@ -83,61 +81,17 @@ def group_means(
         width="container",
         height=HEIGHT,
         title=title,
-        description=_group_means_description(title, centers, means),
-    )
-
-
-def weight_curves(weights: pd.DataFrame, means: pd.DataFrame, fitted: float) -> ChartGrid:
-    """Weight of one cluster in its group's mean, and the group means, against the ICC.
-
-    Parameters
-    ----------
-    weights : DataFrame
-        Columns icc, n, weight: share of one cluster of n observations.
-    means : DataFrame
-        Columns icc, treatment, mean: the group means with those weights.
-    fitted : float
-        The fitted intraclass correlation, one of the values of icc, which run from 0 to 1.
-
-    Returns
-    -------
-    ChartGrid
-        One panel for the weights, one for the means; the ends and the fit are marked.
-
-    Raises
-    ------
-    ValueError
-        If 0, `fitted` or 1 is not among the values of icc of both frames.
-
-    Examples
-    --------
-    >>> icc = [0.0, 0.5, 1.0]
-    >>> weights = pd.DataFrame({"icc": icc, "n": 10, "weight": [0.31, 0.26, 0.25]})
-    >>> means = pd.DataFrame({"icc": icc, "treatment": "control", "mean": [1.6, 1.1, 0.9]})
-    >>> print(weight_curves(weights, means, fitted=0.5).charts[0].description)
-    Line chart, Weight of one cluster, against the intraclass correlation from 0 to 1: 10
-    observations 0.310 under complete pooling, 0.260 under partial pooling, 0.250 under no
-    pooling.
-    """
-    marks = {0.0: "complete pooling", fitted: "partial pooling", 1.0: "no pooling"}
-    for frame in (weights, means):
-        _require_known("icc", marks, frame["icc"])
-    labels = weights["n"].astype(str) + " observations"
-    shares = weights.assign(label=labels).drop_duplicates(["icc", "n"], ignore_index=True)
-    levels = means.assign(label=means["treatment"].astype(str)).reset_index(drop=True)
-    return ChartGrid(
-        _curve_panel(shares, "weight", marks, title="Weight of one cluster"),
-        _curve_panel(levels, "mean", marks, title="Mean of the group"),
+        description=_arm_means_description(title, centers, means),
     )
 
 
 def distance_lines(table: pd.DataFrame, *, title: str) -> alt.LayerChart:
-    """How far cluster means moved against their distance from the group's mean.
+    """How far cluster means moved against their distance from the arm's mean.
 
     Parameters
     ----------
     table : DataFrame
-        One row per cluster: cluster, n, distance (group mean minus observed mean), moved
+        One row per cluster: cluster, n, distance (arm mean minus observed mean), moved
         (partially pooled minus observed mean), share (moved over distance, 1 - lambda).
     title : str
         Title of the panel.
@@ -159,14 +113,14 @@ def distance_lines(table: pd.DataFrame, *, title: str) -> alt.LayerChart:
     ... ).assign(share=[0.25, 0.1])
     >>> print(distance_lines(table, title="Two clusters").description)
     Scatter plot, Two clusters: distance moved by 2 cluster means against their distance from the
-    group's mean. Each cluster size has its own line through zero; slope 0.2500 for 2
-    observations, slope 0.1000 for 10 observations.
+    arm's mean. Each cluster size has its own line through zero; slope 0.2500 for 2 observations,
+    slope 0.1000 for 10 observations.
     """
     if (table.groupby("n")["share"].agg(np.ptp) > 1e-8).any():
         raise ValueError("clusters of one size have different shares; give clusters of one fit.")
     ends = _line_ends(table)
     layers = [_lines_by_size(ends), _moved_points(table), _size_labels(ends)]
-    across = alt.X("distance:Q", title="distance to the group's mean")
+    across = alt.X("distance:Q", title="distance to the arm's mean")
     up = alt.Y("moved:Q", title="distance moved")
     shares = table.groupby("n")["share"].first()
     return alt.layer(*(layer.encode(across, up) for layer in layers)).properties(
@@ -175,7 +129,7 @@ def distance_lines(table: pd.DataFrame, *, title: str) -> alt.LayerChart:
         title=title,
         description=(
             f"Scatter plot, {title}: distance moved by {len(table)} cluster means against their "
-            "distance from the group's mean. Each cluster size has its own line through zero; "
+            "distance from the arm's mean. Each cluster size has its own line through zero; "
             + ", ".join(f"slope {share:.4f} for {n} observations" for n, share in shares.items())
             + "."
         ),
@@ -230,7 +184,7 @@ def _observations(data, centers) -> alt.Chart:
     )
 
 
-def _group_names(centers) -> alt.Chart:
+def _arm_names(centers) -> alt.Chart:
     middle = centers.groupby("treatment", observed=True)["position"].mean().reset_index()
     middle["treatment"] = middle["treatment"].astype(str)
     return (
@@ -278,7 +232,7 @@ def _center_points(centers, column, pooling, *, filled, size) -> alt.Chart:
     )
 
 
-def _group_means_description(title, centers, means) -> str:
+def _arm_means_description(title, centers, means) -> str:
     sizes = ", ".join(map(str, centers["n"]))
     parts = [
         f"{level}: "
@@ -295,57 +249,9 @@ def _group_means_description(title, centers, means) -> str:
         )
     return (
         f"Strip plot, {title}: observations of {len(centers)} clusters with {sizes} observations, "
-        f"and the mean of each cluster. Lines show the means of the groups; {'; '.join(parts)}."
+        f"and the mean of each cluster. Lines show the means of the arms; {'; '.join(parts)}."
         + pooled
     )
-
-
-def _curve_panel(frame, value, marks, *, title) -> alt.LayerChart:
-    across = alt.X("icc:Q", title="intraclass correlation")
-    up = alt.Y(f"{value}:Q", title=value)
-    curves = (
-        alt.Chart(frame[["icc", "label", value]])
-        .mark_line(color="currentColor")
-        .encode(across, up, alt.Detail("label:N"))
-    )
-    marked = frame[frame["icc"].isin(list(marks))]
-    marked = marked[["icc", "label", value]].assign(pooling=marked["icc"].map(marks))
-    points = (
-        alt.Chart(marked)
-        .mark_point(filled=True, size=110, opacity=1)
-        .encode(
-            across,
-            up,
-            pooling_color(),
-            pooling_shape(),
-            tooltip=["label", "pooling", *number_tooltips("icc", value)],
-        )
-    )
-    values = "; ".join(
-        f"{label} "
-        + ", ".join(f"{v:.3f} under {p}" for v, p in zip(part[value], part["pooling"], strict=True))
-        for label, part in marked.sort_values("icc").groupby("label", sort=False)
-    )
-    return alt.layer(curves, points, *_curve_names(frame, value)).properties(
-        width="container",
-        height=280,
-        title=title,
-        description=f"Line chart, {title}, against the intraclass correlation from 0 to 1: "
-        f"{values}.",
-    )
-
-
-def _curve_names(frame, value) -> list[alt.Chart]:
-    """Write each curve's name near its middle, where the curve bends away from it."""
-    middle = frame.loc[(frame["icc"] - 0.4).abs().groupby(frame["label"]).idxmin()]
-    start = frame[frame["icc"] == 0].set_index("label")[value]
-    rising = middle[value] > middle["label"].map(start)
-    return [
-        alt.Chart(middle.loc[rising == rises, ["icc", "label", value]])
-        .mark_text(align="left", dy=16 if rises else -12, fontSize=12)
-        .encode(x="icc:Q", y=f"{value}:Q", text="label:N")
-        for rises in sorted(rising.unique())
-    ]
 
 
 def _line_ends(table) -> pd.DataFrame:

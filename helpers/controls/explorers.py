@@ -612,7 +612,7 @@ def weights_at(table: pd.DataFrame) -> Callable[..., pd.DataFrame]:
     -------
     callable
         ``f(intraclass_correlation, small_clusters, huge_cluster)`` gives one row per cluster:
-        cluster, treatment, n, observed, shrunken, three weights and the three means of its group
+        cluster, treatment, n, observed, shrunken, three weights and the three means of its arm
         (``_complete``: by observations, ``_no``: by clusters, ``_partial``: the mixed model's), and
         the sentences read_out and read_out_means.
 

@@ -1,7 +1,7 @@
 """Mixed models: formula, design matrices, likelihood, optimum and fits."""
 
 from helpers.models.as_statsmodels import ResultsError
-from helpers.models.columns import DataError, check_columns
+from helpers.models.columns import DataError, check_columns, free_names
 from helpers.models.estimates import Estimates
 from helpers.models.fits import (
     ConvergenceError,
@@ -39,13 +39,13 @@ __all__ = [
     "ResultsError",
     "bootstrap",
     "check_columns",
-    "column_names",
     "coefficient_variances",
     "column_names",
     "fit_by_cluster",
     "fit_many",
     "fit_mixed",
     "fit_pooled",
+    "free_names",
     "kenward_roger",
     "keys_of",
     "least_squares_by_cluster",

@@ -83,7 +83,8 @@ def _at_optimum(fit):
     import statsmodels.formula.api as smf
     from statsmodels.regression.mixed_linear_model import MixedLMParams
 
-    terms, frame = fit.terms, _frame(fit, fit.terms.variables)
+    terms = fit.terms
+    frame = terms.with_groups(_frame(fit, terms.variables))
     components, column = {}, fit.random_design.blocks[0].size
     for term in terms.independent:
         if term.nested:

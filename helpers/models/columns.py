@@ -253,3 +253,20 @@ def _as_text(value) -> str:
     if isinstance(value, float | np.floating) and value == int(value):
         value = int(value)
     return str(value)
+
+
+def free_names(names: Iterable, taken: Iterable) -> list[str]:
+    """Names of the reader's columns in a table that has columns of its own.
+
+    Examples
+    --------
+    >>> free_names(["x", "n"], ["cluster", "n"])
+    ['x', 'n_']
+    """
+    free, taken = [], set(taken)
+    for name in names:
+        while name in taken:
+            name = f"{name}_"
+        taken.add(name)
+        free.append(name)
+    return free

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from helpers.models.likelihood import centre, cholesky, forward_solve
+from helpers.models.likelihood import centre, cholesky, forward_solve, sort_by_cluster
 
 # Numbers in one array of covariance matrices.
-CHUNK = 2_000_000
+CHUNK = 100_000
+# So many sizes are taken one by one; of more, similar ones are filled up to one size.
+FEW_SIZES = 12
 # Longer clusters are turned first, so that all but q of their rows are independent.
 LONG = 200
 
@@ -65,10 +67,10 @@ def density_criterion(response, fixed_design, random_design, clusters, *, fixed,
 
 def _equal_clusters(clusters):
     """Yield row numbers, (size, n_clusters), of clusters of about one size; -1 fills them up."""
-    order = np.argsort(clusters, kind="stable")
-    counts = np.bincount(clusters)
-    starts = np.cumsum(counts) - counts
-    sizes = np.where(counts <= 4, counts, np.where(counts <= 40, -(-counts // 4) * 4, counts))
+    order, starts, counts = sort_by_cluster(clusters)
+    sizes = counts
+    if len(np.unique(counts)) > FEW_SIZES:
+        sizes = np.where(counts <= 4, counts, np.where(counts <= 40, -(-counts // 4) * 4, counts))
     for size in np.unique(sizes):
         chosen = np.flatnonzero(sizes == size)
         within = np.arange(size)

@@ -296,8 +296,8 @@ def _check_rank(matrix, names, where) -> None:
             f"{wrong[0]!r} in {where} is not finite in every row. Check the functions it uses."
         )
     centred, _ = centre(matrix)
-    scale = np.linalg.norm(centred, axis=0)
-    constant = scale <= 1e-13 * np.linalg.norm(matrix, axis=0)
+    scale = np.sqrt(np.einsum("nk,nk->k", centred, centred))
+    constant = scale <= 1e-13 * np.sqrt(np.einsum("nk,nk->k", matrix, matrix))
     scaled = np.where(constant, 0, centred / np.where(constant, 1, scale))
     triangle = np.linalg.qr(scaled, mode="r")
     size = min(triangle.shape)
@@ -377,7 +377,8 @@ class RandomDesign:
         UserWarning
             If none of the labels was in the fit and they are of another type.
         """
-        check_columns(data, [self.terms.group])
+        check_columns(data, self.terms.correlated.pair or [self.terms.group])
+        data = self.terms.with_groups(data)
         clusters = match_values(data[self.terms.group], self.labels)
         self._warn_of_strangers(data[self.terms.group], clusters)
         columns = [part.rows(data) for part in self.parts]
@@ -492,7 +493,11 @@ def number_clusters(data: pd.DataFrame, group: str) -> tuple[np.ndarray, np.ndar
     """
     column = data[group]
     if column.dtype == object and types.infer_dtype(column).startswith("mixed"):
-        raise DataError(f"{group!r} mixes kinds of labels. Make all of them text, or all numbers.")
+        kinds = sorted({type(label).__name__ for label in column})
+        raise DataError(
+            f"{group!r} holds labels of the kinds {', '.join(kinds)}. Make all of them text, "
+            f"data[{group!r}].astype(str), or all numbers."
+        )
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.cat.remove_unused_categories()
     positions, labels = pd.factorize(column, sort=True)

@@ -14,7 +14,7 @@ import pandas as pd
 
 from helpers.models.as_statsmodels import call_that_reaches, mixed_results, pooled_results
 from helpers.models.batch import BLOCK_SIZE, fit_blocks
-from helpers.models.columns import DataError, check_columns
+from helpers.models.columns import DataError, check_columns, free_names
 from helpers.models.density import density_criterion
 from helpers.models.design import (
     FixedDesign,
@@ -27,7 +27,7 @@ from helpers.models.design import (
 from helpers.models.estimates import Estimates, PerfectFitError, estimate
 from helpers.models.formula import Formula, FormulaError, column_names, parse, tokenize
 from helpers.models.inference import prediction_intervals
-from helpers.models.likelihood import Likelihood, orthogonal
+from helpers.models.likelihood import Likelihood, orthogonal, sort_by_cluster
 
 AGREEMENT = 1e-4
 
@@ -287,6 +287,7 @@ def fit_mixed(formula: str, data: pd.DataFrame, reml: bool = True) -> MixedFit:
     """
     terms = _checked_terms(formula, data, reml)
     check_columns(data, terms.variables)
+    data = terms.with_groups(data)
     fixed = fixed_design(terms.fixed, data)
     random = random_design(terms, data, fixed)
     likelihood = _likelihood(fixed, random, reml)
@@ -414,6 +415,7 @@ def fit_many(
         )
     needed = column_names(f"{terms.predictors} + {' + '.join(map(str, terms.terms))}")
     check_columns(data, needed)
+    data = terms.with_groups(data)
     fixed = fixed_design(terms.fixed, data, response=False)
     likelihood = _likelihood(fixed, random_design(terms, data, fixed), reml)
     if isinstance(responses, pd.DataFrame | pd.Series):
@@ -490,6 +492,7 @@ def fit_by_cluster(formula: str, data: pd.DataFrame, cluster: str) -> pd.DataFra
     DataFrame
         One row per cluster: the cluster, ``n``, one column per coefficient, and ``status``:
         ``"ok"``, or why this cluster cannot support the fit (its coefficients are then missing).
+        A column of the data called ``n`` or ``status`` is ``n_`` or ``status_`` there.
 
     Raises
     ------
@@ -511,17 +514,18 @@ def fit_by_cluster(formula: str, data: pd.DataFrame, cluster: str) -> pd.DataFra
         raise TypeError(f"cluster must be the name of one column, not {cluster!r}.")
     check_columns(data, [cluster, *column_names(formula)])
     design = fixed_design(formula, data)
-    if cluster in ["n", "status", *design.names]:
+    if cluster in column_names(formula):
         raise DataError(
-            f"{cluster!r} cannot name the clusters: the result has a column of that name. "
-            "Rename the grouping column."
+            f"{cluster!r} cannot name the clusters: it is in the formula {formula!r} too, and does "
+            "not vary within a cluster. Take it out of the formula."
         )
     clusters, labels = number_clusters(data, cluster)
     estimates = least_squares_by_cluster(design.matrix, design.response, clusters)
     counts, size = np.bincount(clusters), len(design.names)
-    table = pd.DataFrame(estimates, columns=design.names)
+    own, *names = free_names([cluster, *design.names], ["n", "status"])
+    table = pd.DataFrame(estimates, columns=names)
     table.insert(0, "n", counts)
-    table.insert(0, cluster, labels)
+    table.insert(0, own, labels)
     return table.assign(
         status=np.select(
             [counts < size, np.isnan(estimates[:, 0])],
@@ -555,14 +559,19 @@ def least_squares_by_cluster(matrix, response, clusters) -> np.ndarray:
     array([[2.],
            [5.]])
     """
-    order = np.argsort(clusters, kind="stable")
-    ends = np.cumsum(np.bincount(clusters))[:-1]
-    estimates = np.full((len(ends) + 1, matrix.shape[1], *response.shape[1:]), np.nan)
-    for number, rows in enumerate(np.split(order, ends)):
-        coefficients, _, rank, _ = np.linalg.lstsq(matrix[rows], response[rows], rcond=None)
-        if rank == matrix.shape[1]:
-            estimates[number] = coefficients
-    return estimates
+    order, starts, counts = sort_by_cluster(clusters)
+    size, several = matrix.shape[1], response.reshape(len(response), -1)
+    estimates = np.full((len(counts), size, several.shape[1]), np.nan)
+    for count in np.unique(counts[counts >= size]):
+        of_size = np.flatnonzero(counts == count)
+        rows = order[starts[of_size][:, None] + np.arange(count)]
+        left, values, right = np.linalg.svd(matrix[rows], full_matrices=False)
+        # The rank as numpy.linalg.lstsq counts it.
+        determined = values[:, -1] > np.finfo(float).eps * count * values[:, 0]
+        left, values, right = left[determined], values[determined], right[determined]
+        turned = left.mT @ several[rows[determined]] / values[..., None]
+        estimates[of_size[determined]] = right.mT @ turned
+    return estimates.reshape(len(counts), size, *response.shape[1:])
 
 
 def _refuse_random_effects(formula, function) -> None:

@@ -18,7 +18,8 @@ import numpy as np
 import pandas as pd
 
 SUPPORTED = (
-    "Supported are random effects of one grouping column g: (1 | g), (x | g), (1 + x | g), "
+    "Supported are random effects of one grouping column g, or of the pairs of two, g:h: "
+    "(1 | g), (x | g), (1 + x | g), "
     "(0 + f | g), uncorrelated ones such as (1 | g) + (0 + x | g) or (x || g), "
     "and a nested intercept, (1 | g) + (1 | g:h) or (1 | g/h)."
 )
@@ -27,7 +28,7 @@ FUNCTIONS = {"C", "I", "bs", "center", "cr", "poly", "scale", "standardize"}
 CODINGS = {"Diff", "Helmert", "Poly", "Sum", "Treatment"}
 #: numpy functions that work on each row alone, though they are no ufuncs.
 ROWWISE = {"where", "clip", "round", "around", "nan_to_num", "real", "isclose", "select"}
-#: Words that mean something else than a column unless they are quoted.
+#: Words that mean something else than a column in a function's parentheses, unless quoted.
 NOT_NAMES = {"True", "False", "None", "np", "numpy"}
 INSTEAD = {"factor": "C(x)", "as.factor": "C(x)", "ordered": "C(x)", "ns": "cr(x, df=...)"}
 
@@ -80,15 +81,19 @@ class RandomTerm:
     group : str
         The grouping column.
     nested : str or None
-        The column nested in ``group``: ``h`` in ``(1 | g:h)``.
+        The column nested in ``group``: ``h`` in ``(1 | g) + (1 | g:h)``.
+    pair : tuple of str
+        Two columns whose pairs of values are the clusters: of ``(1 | g:h)`` alone, whose ``group``
+        is ``"g:h"``.
     """
 
     effects: str
     group: str
     nested: str | None = None
+    pair: tuple[str, ...] = ()
 
     def __str__(self):
-        names = [self.group, self.nested] if self.nested else [self.group]
+        names = [self.group, self.nested] if self.nested else self.pair or [self.group]
         return f"({self.effects} | {':'.join(map(written, names))})"
 
     @property
@@ -151,9 +156,24 @@ class Formula:
         """Every column a fit needs, in order of appearance."""
         names = column_names(self.fixed)
         for term in self.terms:
-            names += [*column_names(term.effects), term.group]
+            names += [*column_names(term.effects), *(term.pair or [term.group])]
             names += [term.nested] if term.nested else []
         return tuple(dict.fromkeys(names))
+
+    def with_groups(self, data: pd.DataFrame) -> pd.DataFrame:
+        """Give the data their grouping column, which ``(1 | g:h)`` alone makes of two columns.
+
+        Examples
+        --------
+        >>> parse("y ~ x + (1 | g:h)").with_groups(pd.DataFrame({"g": [1, 1], "h": ["a", "b"]}))
+           g  h  g:h
+        0  1  a  1:a
+        1  1  b  1:b
+        """
+        if not self.correlated.pair:
+            return data
+        first, second = (data[name].astype(str) for name in self.correlated.pair)
+        return data.assign(**{self.group: first + ":" + second})
 
     @property
     def re_formula(self) -> str:
@@ -190,9 +210,13 @@ class Formula:
             Python code; it expects ``smf`` (statsmodels.formula.api), ``data`` and, if the formula
             has its functions, ``np``.
         """
+        data = "data"
+        if self.correlated.pair:
+            first, second = (f"data[{_literal(name)}].astype(str)" for name in self.correlated.pair)
+            data = f'data.assign(**{{{_literal(self.group)}: {first} + ":" + {second}}})'
         arguments = [
             _literal(for_statsmodels(self.fixed)),
-            "data",
+            data,
             f"groups={_literal(self.group)}",
         ]
         arguments.append(f"re_formula={_literal(self.re_formula)}")
@@ -427,9 +451,9 @@ def expand(effects: str) -> tuple[str, ...]:
 
 
 def _kind_of_name(name, follows, inside, later_argument) -> str:
-    if follows == "(" or name.split(".")[0] in ("np", "numpy"):
+    if follows == "(" or name.startswith(("np.", "numpy.")):
         return "function"
-    if name in NOT_NAMES:
+    if inside and name in NOT_NAMES:
         return "word"
     if inside and (follows == "=" or (inside == "C" and later_argument and name in CODINGS)):
         return "word"
@@ -605,13 +629,9 @@ def _one_grouping(terms, formula, data) -> list[RandomTerm]:
         return [
             RandomTerm(term.effects, single[0], inner if term.nested else None) for term in terms
         ]
-    if not single:
-        outer, inner = terms[0].group, terms[0].nested
-        raise FormulaError(
-            f"{formula!r} has a nested term without (1 | {outer}) beside it. Add that, or make one "
-            f"column of both: data.assign(both=data[{outer!r}].astype(str) + ':' + "
-            f"data[{inner!r}].astype(str)), and (1 | both). {SUPPORTED}"
-        )
+    if not single and len(pairs) == 1:
+        pair = (terms[0].group, terms[0].nested)
+        return [RandomTerm(term.effects, ":".join(pair), pair=pair) for term in terms]
     if len(single) == 1 and not pairs:
         return terms
     if len(single) == 2 and not pairs and data is not None and set(single) <= set(data.columns):

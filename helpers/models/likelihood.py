@@ -180,9 +180,7 @@ class Likelihood:
         """Give each cluster orthonormal columns, and X in their coordinates and within."""
         from scipy import sparse  # a third of a second to import
 
-        order = np.argsort(clusters, kind="stable")
-        counts = np.bincount(clusters)
-        starts = np.cumsum(counts) - counts
+        order, starts, counts = sort_by_cluster(clusters)
         columns, self._triangle = _orthonormal_by_cluster(whitened[order], starts, counts)
         size, n = self.n_effects, self.n_obs
         # Q' with its cluster structure; the products of an effect with all clusters are together.
@@ -609,6 +607,20 @@ def _check_shapes(fixed_design, random_design, clusters, blocks):
         raise ValueError("there is one cluster only; random effects need at least two.")
 
 
+def sort_by_cluster(clusters) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Give the order that puts rows cluster after cluster, and each cluster's start and size there.
+
+    Examples
+    --------
+    >>> sort_by_cluster(np.array([1, 0, 1]))
+    (array([1, 0, 2]), array([0, 1]), array([1, 2]))
+    """
+    counts = np.bincount(clusters)
+    # Sixteen bits are sorted by counting, five times as fast.
+    codes = clusters.astype(np.uint16) if len(counts) < 2**16 else clusters
+    return np.argsort(codes, kind="stable"), np.cumsum(counts) - counts, counts
+
+
 def centre(matrix) -> tuple[np.ndarray, np.ndarray]:
     """Centre the columns of a matrix that has a constant one.
 
@@ -630,17 +642,20 @@ def centre(matrix) -> tuple[np.ndarray, np.ndarray]:
            [ 1.,  1.]])
     """
     centring = np.eye(matrix.shape[1])
-    constant = np.flatnonzero((np.ptp(matrix, axis=0) == 0) & (matrix[0] != 0))
+    # Reductions along long rows are fifty times as fast as along short columns.
+    columns = np.array(matrix.T, order="C")
+    same = columns.min(axis=1) == columns.max(axis=1)
+    constant = np.flatnonzero(same & (columns[:, 0] != 0))
     if not constant.size:
         return matrix, centring
     first = constant[0]
-    centred = matrix.copy()
-    others = np.arange(matrix.shape[1]) != first
-    # Twice: of a mean of 1e9 the first one leaves its rounding.
-    for _ in range(2):
-        mean = centred[:, others].mean(axis=0)
-        centred[:, others] -= mean
-        centring[first, others] -= mean / matrix[0, first]
+    for place in np.flatnonzero(np.arange(len(columns)) != first):
+        # Twice: of a mean of 1e9 the first one leaves its rounding.
+        for _ in range(2):
+            mean = columns[place].mean()
+            columns[place] -= mean
+            centring[first, place] -= mean / columns[first, 0]
+    centred = np.ascontiguousarray(columns.T)
     return centred, centring
 
 

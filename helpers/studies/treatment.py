@@ -14,7 +14,7 @@ from helpers.models.fits import fit_many
 def treatment_study(
     sizes, iccs, *, n_datasets=10_000, effect=1, level=0.95, seed=888, progress=False
 ) -> pd.DataFrame:
-    """Estimate a treatment of whole clusters in many data sets, by regression and mixed model.
+    r"""Estimate a treatment of whole clusters in many data sets, by regression and mixed model.
 
     Parameters
     ----------
@@ -36,10 +36,18 @@ def treatment_study(
     -------
     DataFrame
         One row for each intraclass correlation and method: "regression" with a t interval,
-        "mixed model, z" with a normal interval, "mixed model, t" with as many degrees of freedom
-        as there are clusters, less two groups. Columns icc, method, bias, rmse, coverage (share of
-        intervals that hold the effect) and width (of the interval, on average), and bias_error,
-        rmse_error, coverage_error: Monte Carlo standard errors.
+        "regression, robust" with the cluster-robust standard error (CR1) and as many degrees of
+        freedom as there are clusters, less one, "mixed model, z" with a normal interval, "mixed
+        model, t" with as many as there are clusters, less two arms. Columns icc, method, bias,
+        rmse, coverage (share of intervals that hold the effect), se (standard error, on average),
+        se_sd (its standard deviation over the data sets), and bias_error, rmse_error,
+        coverage_error: Monte Carlo standard errors.
+
+    Notes
+    -----
+    CR1 is the sandwich of Liang & Zeger (1986),
+    :math:`(X'X)^{-1} \sum_j X_j' e_j e_j' X_j (X'X)^{-1}`, times
+    :math:`J/(J-1) \cdot (N-1)/(N-2)` for J clusters and N rows, as statsmodels has it.
 
     Raises
     ------
@@ -50,7 +58,7 @@ def treatment_study(
     --------
     >>> study = treatment_study([2, 10, 2, 10], [0.5], n_datasets=500)
     >>> study["method"].tolist()
-    ['regression', 'mixed model, z', 'mixed model, t']
+    ['regression', 'regression, robust', 'mixed model, z', 'mixed model, t']
     """
     n_datasets = check_integer("n_datasets", n_datasets, minimum=2)
     level = check_number("level", level, minimum=0, maximum=1)
@@ -76,27 +84,38 @@ def _treatment_responses(design, icc, effect, n_datasets, stream):
 
 
 def _intervals(design, responses, level, progress):
-    """Estimates and half-widths of the intervals of each method."""
+    """Estimates, their standard errors and the quantile that multiplies them, of each method."""
     treated = (design["treatment"] == "intervention").to_numpy(float)
     matrix = np.column_stack([np.ones(len(design)), treated])
     coefficients, squares, _, _ = np.linalg.lstsq(matrix, responses, rcond=None)
     freedom = len(design) - 2
     plain_se = np.sqrt(squares / freedom * np.linalg.inv(matrix.T @ matrix)[1, 1])
+    robust_se = _cluster_robust_se(matrix, responses - matrix @ coefficients, design["cluster"])
     mixed = fit_many("y ~ treatment + (1 | cluster)", design, responses, progress=progress)
     estimate, se = mixed.fixed[:, 1], mixed.fixed_se[:, 1]
-    upper = (1 + level) / 2
-    between = design["cluster"].nunique() - 2
+    upper, n_clusters = (1 + level) / 2, design["cluster"].nunique()
     return {
-        "regression": (coefficients[1], stdtrit(freedom, upper) * plain_se),
-        "mixed model, z": (estimate, ndtri(upper) * se),
-        "mixed model, t": (estimate, stdtrit(between, upper) * se),
+        "regression": (coefficients[1], plain_se, stdtrit(freedom, upper)),
+        "regression, robust": (coefficients[1], robust_se, stdtrit(n_clusters - 1, upper)),
+        "mixed model, z": (estimate, se, ndtri(upper)),
+        "mixed model, t": (estimate, se, stdtrit(n_clusters - 2, upper)),
     }
 
 
-def _summarize(estimate, half_width, effect):
+def _cluster_robust_se(matrix, residuals, clusters):
+    """CR1 standard error of the last coefficient, for each column of residuals."""
+    rows, columns = matrix.shape
+    n_clusters = clusters.nunique()
+    influence = np.linalg.inv(matrix.T @ matrix)[-1] @ matrix.T
+    totals = np.add.reduceat(influence[:, None] * residuals, np.flatnonzero(~clusters.duplicated()))
+    correction = n_clusters / (n_clusters - 1) * (rows - 1) / (rows - columns)
+    return np.sqrt(correction * (totals**2).sum(axis=0))
+
+
+def _summarize(estimate, se, quantile, effect):
     error = estimate - effect
     rmse = np.sqrt((error**2).mean())
-    covered = np.abs(error) <= half_width
+    covered = np.abs(error) <= quantile * se
     root = np.sqrt(len(error))
     return {
         "bias": error.mean(),
@@ -105,5 +124,6 @@ def _summarize(estimate, half_width, effect):
         "rmse_error": (error**2).std(ddof=1) / root / (2 * rmse),
         "coverage": covered.mean(),
         "coverage_error": covered.std(ddof=1) / root,
-        "width": 2 * half_width.mean(),
+        "se": se.mean(),
+        "se_sd": se.std(ddof=1),
     }

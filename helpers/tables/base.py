@@ -8,7 +8,7 @@ under their own names; one that is called like a column of the table gets an und
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,23 +77,6 @@ def require_predictor(fit, name) -> None:
             f"{name!r} is not a predictor of {fit.formula!r}; "
             f"it has {', '.join(map(str, fit.fixed_design.columns)) or 'none'}."
         )
-
-
-def free_names(names: Iterable, taken: Iterable) -> list[str]:
-    """Names of the reader's columns in a table that has columns of its own.
-
-    Examples
-    --------
-    >>> free_names(["x", "n"], ["cluster", "n"])
-    ['x', 'n_']
-    """
-    free, taken = [], set(taken)
-    for name in names:
-        while name in taken:
-            name = f"{name}_"
-        taken.add(name)
-        free.append(name)
-    return free
 
 
 def interval(value, se, degrees_of_freedom) -> dict:

@@ -20,8 +20,8 @@ def normal_quantiles(fit: MixedFit) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        quantity ("residual", or the name of a random effect, without nested ones), group (a
-        cluster; of a residual its row's label), value, normal (standard normal quantile of its
+        quantity ("residual", or the name of a random effect, without nested ones), label (of
+        the cluster; of a residual, of its row), value, normal (standard normal quantile of its
         rank) and line (what value would be on the line through both quartiles).
 
     Raises
@@ -50,7 +50,7 @@ def normal_quantiles(fit: MixedFit) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _in_order(quantity, group, value) -> pd.DataFrame:
+def _in_order(quantity, label, value) -> pd.DataFrame:
     order = np.argsort(value, kind="stable")
     normal = special.ndtri((np.arange(len(value)) + 0.5) / len(value))
     low, high = np.quantile(value, [0.25, 0.75])
@@ -58,7 +58,7 @@ def _in_order(quantity, group, value) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "quantity": quantity,
-            "group": np.asarray(group)[order],
+            "label": np.asarray(label)[order],
             "value": value[order],
             "normal": normal,
             "line": (low + high) / 2 + slope * normal,
@@ -76,7 +76,7 @@ def residuals_by_cluster(fit: MixedFit) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        group, n, smallest, lower quartile, median, upper quartile and largest scaled residual (in
+        cluster, n, smallest, lower quartile, median, upper quartile and largest scaled residual (in
         residual sds), sorted by the median.
 
     Raises
@@ -89,12 +89,12 @@ def residuals_by_cluster(fit: MixedFit) -> pd.DataFrame:
     >>> from helpers import create_data, fit_mixed
     >>> table = residuals_by_cluster(fit_mixed("y ~ x + (x | cluster)", create_data()))
     >>> list(table.columns)
-    ['group', 'n', 'smallest', 'lower', 'median', 'upper', 'largest']
+    ['cluster', 'n', 'smallest', 'lower', 'median', 'upper', 'largest']
     """
     require_fit(fit, MixedFit)
-    group = fit.random_design.labels.to_numpy()[fit.random_design.clusters]
-    spread = fit.residuals().groupby(group)
+    cluster = fit.random_design.labels.to_numpy()[fit.random_design.clusters]
+    spread = fit.residuals().groupby(cluster)
     table = spread.quantile([0, 0.25, 0.5, 0.75, 1]).unstack()
     table.columns = ["smallest", "lower", "median", "upper", "largest"]
     table.insert(0, "n", spread.size())
-    return table.rename_axis("group").reset_index().sort_values("median", ignore_index=True)
+    return table.rename_axis("cluster").reset_index().sort_values("median", ignore_index=True)

@@ -9,11 +9,9 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from helpers.models.columns import DataError
-from helpers.models.fits import (
-    MixedFit,
-)
-from helpers.tables.base import free_names, require_fit, require_fits
+from helpers.models.columns import DataError, free_names
+from helpers.models.fits import MixedFit
+from helpers.tables.base import require_fit, require_fits
 from helpers.tables.display import table_html
 from helpers.tables.effects import (
     fixed_effects,
@@ -22,6 +20,7 @@ from helpers.tables.effects import (
     random_effects,
     variance_components,
 )
+from helpers.tables.intervals import intervals as parameter_intervals
 from helpers.tables.pooling import shrinkage
 
 
@@ -68,6 +67,7 @@ class ModelSummary:
     variances: pd.DataFrame
     correlations: pd.DataFrame
     fixed: pd.DataFrame
+    intervals: pd.DataFrame | None = None
 
     @property
     def parts(self) -> dict[str, pd.DataFrame]:
@@ -75,7 +75,10 @@ class ModelSummary:
         parts = {"Scaled residuals": self.residuals, "Variance components": self.variances}
         if len(self.correlations) > 1:
             parts["Correlations of random effects"] = self.correlations
-        return {**parts, "Fixed effects": self.fixed}
+        parts["Fixed effects"] = self.fixed
+        if self.intervals is not None:
+            parts["Profile intervals"] = self.intervals
+        return parts
 
     def __str__(self):
         tables = [
@@ -94,12 +97,14 @@ class ModelSummary:
         return f"<p><code>{self.title}</code><br>{self.facts}</p>" + "".join(tables)
 
 
-def summarize_model(fit: MixedFit) -> ModelSummary:
+def summarize_model(fit: MixedFit, *, intervals: bool = False) -> ModelSummary:
     """Everything about a fit, to be read.
 
     Parameters
     ----------
     fit : MixedFit
+    intervals : bool
+        With profile intervals of every parameter, as :func:`helpers.tables.intervals`.
 
     Returns
     -------
@@ -134,6 +139,7 @@ def summarize_model(fit: MixedFit) -> ModelSummary:
         variances=variance_components(fit),
         correlations=random_effect_correlations(fit),
         fixed=fixed_effects(fit),
+        intervals=parameter_intervals(fit) if intervals else None,
     )
 
 

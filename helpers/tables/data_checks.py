@@ -64,12 +64,14 @@ def check_data(columns, data: pd.DataFrame, *, cluster: str | None = None) -> pd
         raise TypeError(f"data must be a pandas DataFrame, not {type(data).__name__}.")
     names, cluster = _names(columns, cluster)
     found: list[Problem] = list(_absent(names, data))
+    if isinstance(columns, str) and not found:
+        data = parse(columns).with_groups(data)
     names = [name for name in names if name in data.columns]
     for name in names:
         for check in COLUMN_CHECKS:
             found += check(name, data[name])
     found += _incomplete_rows(names, data)
-    if cluster in names:
+    if cluster in data.columns:
         found += _clusters(cluster, data[cluster])
     if isinstance(columns, str):
         found += _two_values(parse(columns).response, data)

@@ -9,13 +9,12 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtr
 
-from helpers.models.columns import DataError
+from helpers.models.columns import DataError, free_names
 from helpers.models.fits import (
     FittedModel,
     MixedFit,
 )
 from helpers.tables.base import (
-    free_names,
     interval,
     nested_variance,
     refuse_double_names,

@@ -44,9 +44,10 @@ def intervals(
     Returns
     -------
     DataFrame
-        kind ("fixed", "sd" or "correlation"), group, effect, value (the fit's own estimate) and
-        the limits, ``lower_2.5`` and ``upper_97.5``, named after their level. The edges, 0 and
-        plus or minus 1, belong to the intervals. What a method does not give is missing.
+        kind ("fixed", "sd" or "correlation"), grouping_factor, effect, value (the fit's own
+        estimate) and the limits, ``lower_2.5`` and ``upper_97.5``, named after their level. The
+        edges, 0 and plus or minus 1, belong to the intervals. What a method does not give is
+        missing.
 
     Raises
     ------
@@ -59,7 +60,7 @@ def intervals(
     --------
     >>> from helpers import create_data, fit_mixed
     >>> fit = fit_mixed("y ~ x + (x | cluster)", create_data())
-    >>> print(intervals(fit).drop(columns="group").round(2).to_string(index=False))
+    >>> print(intervals(fit).drop(columns="grouping_factor").round(2).to_string(index=False))
            kind       effect  value  lower_2.5  upper_97.5
           fixed    Intercept   0.94       0.81        1.06
           fixed            x   0.54       0.46        0.63
@@ -109,7 +110,7 @@ def _wald_limits(fit, table, level):
 
 
 def _quantiles(draws, table, level):
-    keys = list(table[["kind", "group", "effect"]].itertuples(index=False, name=None))
+    keys = list(table[["kind", "grouping_factor", "effect"]].itertuples(index=False, name=None))
     if list(draws.columns) != keys:
         raise ValueError(
             "draws are not of this fit's parameters. Make them with bootstrap(fit) of the same fit."

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from helpers.models.columns import DataError
+from helpers.models.columns import DataError, free_names
 from helpers.models.fits import FittedModel, MixedFit, fit_pooled
 from helpers.tables.base import (
-    free_names,
     interval,
     is_random_intercept,
     require_fit,

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from scipy.special import chdtrc
 
+from helpers.models.columns import free_names
 from helpers.models.fits import MixedFit
 from helpers.tables.base import (
-    free_names,
     nested_variance,
     random_rows,
     require_fit,

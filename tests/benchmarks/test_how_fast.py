@@ -71,6 +71,7 @@ for size in SIZES:
         )
         if method != "statsmodels" and size <= LARGEST.get(method, max(SIZES))
     }
+CASES["20,000 clusters of five"] = {"fit_mixed": 1, "mixedlm": 1, "lme4, lmer": 1}
 PAIRS = [(case, method) for case, counts in CASES.items() for method in counts]
 PYTHON = [pair for pair in PAIRS if pair[1] in peers.PYTHON]
 R = [pair for pair in PAIRS if pair[1] in peers.R]
@@ -96,7 +97,7 @@ def data_sets(case):
         noise = stream.normal(size=(len(data), 10_000))
         return SLOPES, data.drop(columns="y"), intercepts + slopes * x + noise
     n_cluster = 100 if case == "one fit" else int(case.split()[0].replace(",", ""))
-    data = create_data(n_cluster=n_cluster)
+    data = create_data(n_cluster=n_cluster, obs_per_cluster=5 if case.endswith("five") else 10)
     return SLOPES, data.drop(columns="y"), data[["y"]].to_numpy()
 
 
@@ -104,7 +105,10 @@ def rounds_of(case, method):
     """How often to repeat: the quicker, the more often; the shortest time counts."""
     if method in peers.R and case == "100,000 clusters":
         return 1
-    if case in ("10,000 clusters", "100,000 clusters") or CASES[case][method] > 1:
+    if (
+        case in ("10,000 clusters", "100,000 clusters", "20,000 clusters of five")
+        or CASES[case][method] > 1
+    ):
         return 2
     return 2 if "statsmodels" in method else 10
 
@@ -192,7 +196,27 @@ def seconds_for_all(results, case, method):
     ],
 )
 def test_goals(results, case, method, goal):
-    theirs, ours = (seconds_for_all(results, case, name) for name in (method, "fit_many"))
+    check_ratio(results, case, method, goal, ours="fit_many")
+
+
+@pytest.mark.parametrize("method", ["mixedlm", "lme4, lmer"])
+@pytest.mark.parametrize(
+    "case", ["1,000 clusters", "10,000 clusters", "100,000 clusters", "20,000 clusters of five"]
+)
+def test_fit_mixed_is_ahead_from_a_thousand_clusters_on(results, case, method):
+    check_ratio(results, case, method, 1, ours="fit_mixed")
+
+
+def test_fit_mixed_takes_a_tenth_of_the_time_of_lme4(results):
+    check_ratio(results, "20,000 clusters of five", "lme4, lmer", 10, ours="fit_mixed")
+
+
+def test_ten_thousand_data_sets_take_a_second(results):
+    assert seconds_for_all(results, "10,000 data sets, baseline", "fit_many") <= 1
+
+
+def check_ratio(results, case, method, goal, *, ours):
+    theirs, ours = (seconds_for_all(results, case, name) for name in (method, ours))
     if theirs is None:
         pytest.skip(f"{method} was not timed")
     assert theirs >= goal * ours, f"{theirs:.3g} s against {ours:.3g} s"

@@ -11,7 +11,7 @@ from helpers.models.likelihood import Likelihood
 
 RESIDUAL = "Residual"
 #: Columns that say which parameter a row is about.
-KEYS = ["kind", "group", "effect"]
+KEYS = ["kind", "grouping_factor", "effect"]
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class Parameter:
     Attributes
     ----------
     kind : {"fixed", "sd", "correlation"}
-    group : str
-        The grouping of its random effects, "Residual", or empty.
+    grouping_factor : str
+        Of its random effects; "Residual", or empty.
     effect : str
         As in the other tables; of a correlation both, ``"Intercept, x"``.
     positions : tuple of int
@@ -31,14 +31,14 @@ class Parameter:
     """
 
     kind: str
-    group: str
+    grouping_factor: str
     effect: str
     positions: tuple[int, ...]
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """Kind, group and effect."""
-        return self.kind, self.group, self.effect
+        """Kind, grouping factor and effect."""
+        return self.kind, self.grouping_factor, self.effect
 
 
 def parameters_of(fit) -> list[Parameter]:
@@ -59,16 +59,16 @@ def parameters_of(fit) -> list[Parameter]:
     >>> [parameter.effect for parameter in parameters_of(fit)]
     ['Intercept', 'x', 'Intercept', 'x', 'Intercept, x', '']
     """
-    names, group = fit.random_design.names, fit.terms.group
+    names, factor = fit.random_design.names, fit.terms.group
     found = [Parameter("fixed", "", name, (at,)) for at, name in enumerate(fit.fixed.index)]
-    found += [Parameter("sd", group, name, (at,)) for at, name in enumerate(names)]
+    found += [Parameter("sd", factor, name, (at,)) for at, name in enumerate(names)]
     if fit.terms.nested:
         found.append(Parameter("sd", fit.terms.nested.grouping, "Intercept", (len(names),)))
     column = 0
     for block in fit.random_design.blocks:
         if not block.identity:
             found += [
-                Parameter("correlation", group, f"{names[one]}, {names[other]}", (one, other))
+                Parameter("correlation", factor, f"{names[one]}, {names[other]}", (one, other))
                 for one in range(column, column + block.size)
                 for other in range(one + 1, column + block.size)
             ]
@@ -77,7 +77,7 @@ def parameters_of(fit) -> list[Parameter]:
 
 
 def keys_of(parameters) -> pd.DataFrame:
-    """Tabulate kind, group and effect, one row per parameter."""
+    """Tabulate kind, grouping factor and effect, one row per parameter."""
     return pd.DataFrame([parameter.key for parameter in parameters], columns=KEYS)
 
 

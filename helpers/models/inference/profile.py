@@ -82,9 +82,9 @@ def profile_curves(fit, *, level: float = 0.99, n_points: int = 41) -> pd.DataFr
     Returns
     -------
     DataFrame
-        kind, group, effect, value, deviance (profile deviance less its minimum) and zeta, its
-        root with the sign of the distance from the maximum-likelihood estimate. The estimate
-        itself is a point of each curve.
+        kind, grouping_factor, effect, value, deviance (profile deviance less its minimum) and
+        zeta, its root with the sign of the distance from the maximum-likelihood estimate. The
+        estimate itself is a point of each curve.
 
     Raises
     ------

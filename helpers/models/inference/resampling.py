@@ -42,8 +42,8 @@ def bootstrap(
     Returns
     -------
     DataFrame
-        One row per data set, one column per parameter, named by kind, group and effect as in
-        :func:`helpers.tables.intervals`. A correlation beside a variance of zero is missing.
+        One row per data set, one column per parameter, named by kind, grouping factor and effect
+        as in :func:`helpers.tables.intervals`. A correlation beside a variance of zero is missing.
 
     Raises
     ------
