@@ -30,8 +30,10 @@ EXPLORERS = {
     "chapters/random-slopes": 3,
     "chapters/categorical-effects": 1,
     "chapters/cluster-weighting": 1,
+    "chapters/appendix/bayes": 1,
 }
 LINKED = ".explore:has(.explore-drags)"
+SIX_WORLDS = ".explore:has(.explore-charts > :nth-child(6))"
 SELECTORS = ".explore-control :is(input[type=range], input[type=checkbox], select, button)"
 # With Tab a browser goes to the chosen one of a group of radio buttons.
 REACHED = f"{SELECTORS}, .explore-control input[type=radio]:checked"
@@ -340,7 +342,7 @@ def shown(explorer):
         """box => [...box.querySelectorAll(".explore-control")].map((row) => {
             const chosen = row.querySelector("select")?.selectedOptions[0]
                 ?? row.querySelector(":checked")?.parentElement;
-            return [row.innerText, row.querySelector("output")?.textContent, chosen?.innerText];
+            return [row.textContent, chosen?.textContent];
         })"""
     )
 
@@ -516,7 +518,8 @@ def test_the_chart_stays_in_view_while_its_controls_are_used(visit, address, wid
     page = visited.open(f"{address}/chapters/shrinkage.html")
     explorer = page.locator(".explore").last
     for handle in explorer.get_by_role("slider").all():
-        handle.evaluate("e => e.scrollIntoView({ block: 'end', behavior: 'instant' })")
+        explorer.evaluate("e => e.scrollIntoView({ behavior: 'instant' })")
+        handle.evaluate("e => e.scrollIntoView({ block: 'nearest', behavior: 'instant' })")
         page.wait_for_timeout(80)
         frame = explorer.locator("svg.marks .root path.background").first.bounding_box()
         inside = min(frame["y"] + frame["height"], height) - max(frame["y"], 0)
@@ -532,7 +535,7 @@ def test_the_chart_stays_in_view_while_its_controls_are_used(visit, address, wid
 
 def test_six_worlds_move_with_one_slider(visit, address):
     page = visit().open(f"{address}/chapters/shrinkage.html")
-    explorer = page.locator(".explore:has(svg.marks >> nth=5)").first
+    explorer = page.locator(SIX_WORLDS)
     explorer.get_by_role("slider", name="pull", exact=True).fill("80")
     page.wait_for_timeout(500)
     charts = explorer.locator("svg.marks").all()

@@ -165,14 +165,14 @@ def _one_cluster(observed, telling, most, predictor, response) -> alt.LayerChart
         at="datum.x",
         used="datum.place <= observations_that_count + 2 ? 1 : 0",
     )
-    points = steps.transform_calculate(moved=f"{is_moved} && moved_by != {MOVES}")
-    points = points.mark_point(size=60, opacity=1, strokeWidth=1.5).encode(
+    points = steps.mark_point(size=60, opacity=1).encode(
         *axes,
         detail=["place:Q", "y:Q"],
         fill=alt.condition("datum.used > 0", alt.value("currentColor"), alt.value("transparent")),
         stroke=alt.condition(
-            "datum.moved", alt.value(POOLING_COLOURS["complete pooling"]), alt.value("currentColor")
+            is_moved, alt.value(POOLING_COLOURS["complete pooling"]), alt.value("currentColor")
         ),
+        strokeWidth=alt.condition(is_moved, alt.value(4), alt.value(1.5)),
     )
     whole = _with_lines(steps)
     return alt.layer(_band(whole, across, axes), *_lines(whole, across, axes), points, _words(whole)

@@ -128,15 +128,16 @@ function nearest(view, at, isWanted) {
       }
     }
   };
-  const [left, top] = view.origin();
-  search(view.scenegraph().root, left, top);
+  search(view.scenegraph().root, 0, 0);
   return found.item;
 }
 
-const placeOf = (svg, event) => {
-  const frame = svg.getBoundingClientRect();
-  return [event.clientX - frame.left, event.clientY - frame.top];
-};
+// Where an event is in the frame of a chart.
+function placeOf(svg, { clientX, clientY }) {
+  const frame = svg.querySelector(".root path.background").getScreenCTM();
+  const { x, y } = new DOMPoint(clientX, clientY).matrixTransform(frame.inverse());
+  return [x, y];
+}
 
 const holds = (field) => ({ datum }) => datum?.[field] !== undefined;
 
@@ -175,7 +176,7 @@ function linkDrags(view, svg, model, { which, by, field, from, steps, middle }) 
   svg.addEventListener("pointermove", (event) => {
     if (!held) return;
     const [, down] = placeOf(svg, event);
-    const moved = view.scale("y").invert(down - view.origin()[1]) - held.from;
+    const moved = view.scale("y").invert(down) - held.from;
     const position = middle + Math.round(moved * steps);
     model.set({ [which]: held.at - 1, [by]: Math.min(2 * middle, Math.max(0, position)) });
     model.save_changes();
@@ -274,8 +275,8 @@ async function render({ model, el }) {
 // Between settings that are names, marks move (explore.css says how long); on a slider the hand moves them.
 function linkMotion(charts, model) {
   let moving;
-  for (const name of model.get("moving")) {
-    model.on(`change:${name}`, () => {
+  for (const chosen of model.get("moving")) {
+    model.on(`change:${chosen}`, () => {
       charts.classList.add("explore-moving");
       clearTimeout(moving);
       moving = setTimeout(() => charts.classList.remove("explore-moving"), 700);
