@@ -162,7 +162,7 @@ def question_faults(firefox):
                     RIGHT if "range" in firefox.run("return arguments[0].type", choice) else SPACE,
                 )
             firefox.click(firefox.find("button", question)[0])
-            said = "return arguments[0].querySelector('button').getAttribute('aria-expanded') === 'true'"
+            said = "return arguments[0].querySelector('button[aria-expanded=true]') !== null"
         elif kind == "check":
             firefox.click(firefox.find("input", question)[0])
         elif kind == "exercise":
