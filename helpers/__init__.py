@@ -60,8 +60,10 @@ from helpers.tables import (
     summarize_model,
     variance_components,
 )
+from helpers.version import __version__
 
 __all__ = [
+    "__version__",
     "GPA_SETTINGS",
     "SCENARIOS",
     "ConvergenceError",

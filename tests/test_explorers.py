@@ -200,40 +200,44 @@ def schools():
 
 def test_a_school_shows_its_effects_predictions_and_means(schools):
     pupils, models = schools
-    view = explorers.school_in_models(pupils, models)
+    frame = explorers.school_in_models(pupils, models)(school=10)
     for model, fit in models.items():
-        frame = view(school=10, model=model)
         table = random_effects(fit)
         own = table[table["cluster"].astype(str).str.split(":").str[0] == "10"]
-        effects = frame[frame["kind"] == "effect"]
+        effects = frame[(frame["kind"] == "effect") & (frame["model"] == model)]
         assert np.allclose(sorted(effects["value"]), sorted(own["value"]))
         assert np.allclose(sorted(effects["lower"]), sorted(own["lower_2.5"]))
-        means = frame[frame["kind"] == "partial pooling"].set_index("label")["value"]
+        drawn = frame["model"].str.contains(model) & (frame["kind"] == "partial pooling")
+        means = frame[drawn].set_index("label")["value"]
         cells = pd.DataFrame({"ses": means.index, "primary_school_id": 10})
         assert np.allclose(means, fit.predict(cells))
-        observed = frame[frame["kind"] == "no pooling"].set_index("label")["value"]
-        school = pupils[pupils["primary_school_id"] == 10]
-        assert np.allclose(
-            observed, school.groupby("ses", observed=True)["achievement"].mean()[observed.index]
-        )
+    observed = frame[frame["kind"] == "no pooling"].set_index("label")["value"]
+    school = pupils[pupils["primary_school_id"] == 10]
+    assert np.allclose(
+        observed, school.groupby("ses", observed=True)["achievement"].mean()[observed.index]
+    )
+
+
+def test_models_that_predict_the_same_share_their_means(schools):
+    pupils, models = schools
+    frame = explorers.school_in_models(pupils, models)(school=10)
+    drawn = frame.loc[frame["kind"] == "partial pooling", "model"]
+    assert drawn.unique().tolist() == ["model 1, model 2", "model 3"]
 
 
 def test_a_lacking_level_is_absent_but_predicted(schools):
     pupils, models = schools
     counts = pd.crosstab(pupils["primary_school_id"], pupils["ses"])
     school = counts.index[(counts == 0).any(axis=1)][0]
-    frame = explorers.school_in_models(pupils, models)(school, "model 3")
+    frame = explorers.school_in_models(pupils, models)(school)
     assert "high" in frame.loc[frame["kind"] == "partial pooling", "label"].tolist()
     assert "high" not in frame.loc[frame["kind"] == "no pooling", "label"].tolist()
-    assert frame.loc[frame["kind"] == "effect", "label"].tolist() == [
-        "school",
-        "cell low",
-        "cell mid",
-    ]
+    cells = frame[(frame["kind"] == "effect") & (frame["model"] == "model 3")]
+    assert cells["label"].tolist() == ["school", "cell low", "cell mid"]
     told = frame["read_out"].iloc[0].split("|")[-1].replace("\N{MINUS SIGN}", "-")
     said = [float(number) for number in re.findall(r"-?\d\.\d\d", told)]
-    assert told.startswith("school ") and ", cells " in told
-    assert np.allclose(said, frame.loc[frame["kind"] == "effect", "value"], atol=0.005)
+    assert told.startswith("model 3: school ") and ", cells " in told
+    assert np.allclose(said, cells["value"], atol=0.005)
 
 
 def test_no_interval_and_no_mean_leaves_its_axis(schools):
@@ -242,12 +246,11 @@ def test_no_interval_and_no_mean_leaves_its_axis(schools):
     reach = effects["layer"][1]["encoding"]["x"]["scale"]["domain"][1]
     low, high = means["layer"][0]["encoding"]["y"]["scale"]["domain"]
     view = explorers.school_in_models(pupils, models)
-    for model in models:
-        for school in pupils["primary_school_id"].unique():
-            frame = view(school, model)
-            assert frame[["lower", "upper"]].abs().to_numpy().max() <= reach
-            shown = frame.loc[frame["kind"].str.endswith("pooling"), "value"]
-            assert shown.between(low, high).all()
+    for school in pupils["primary_school_id"].unique():
+        frame = view(school)
+        assert frame[["lower", "upper"]].abs().to_numpy().max() <= reach
+        shown = frame.loc[frame["kind"].str.endswith("pooling"), "value"]
+        assert shown.between(low, high).all()
 
 
 def test_weights_at_the_fits_own_correlation_are_the_fits():
@@ -271,3 +274,21 @@ def test_a_larger_cluster_never_weighs_less_and_at_most_by_the_ratio_of_the_size
         more = frame["weight_partial"].pct_change().dropna()
         assert (more >= -1e-12).all()
         assert (more <= frame["n"].pct_change().dropna() + 1e-12).all()
+
+
+@pytest.mark.parametrize("sizes", [{"obs_per_cluster": 3}, {}, {"balanced": 0.5}])
+def test_one_effect_is_a_random_intercept_of_a_fit(sizes):
+    fit = fit_mixed("y ~ 1 + (1 | cluster)", create_data(**sizes))
+    tau, sigma = variance_components(fit)["sd"]
+    factors = shrinkage(fit).drop_duplicates("n")
+    for n, factor in zip(factors["n"], factors["shrinkage_factor"], strict=True):
+        frame = explorers.one_effect(n=n, tau=tau, sigma=sigma).set_index("curve")
+        assert frame.loc["partial pooling", "mean"] == pytest.approx(1 - factor, abs=1e-8)
+    conditional = random_effects(fit).set_index("cluster")["se"]
+    last = factors["cluster"].iloc[-1]
+    assert frame.loc["partial pooling", "sd"] == pytest.approx(conditional[last], abs=1e-8)
+
+
+def test_half_is_kept_where_n_is_the_ratio_of_the_variances():
+    assert "keeps 50 %" in explorers.one_effect(n=16, tau=0.25, sigma=1)["read_out"].iloc[0]
+    assert charts.effect_explorer().to_dict()["description"].startswith("Three bell curves")

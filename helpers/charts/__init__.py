@@ -8,7 +8,7 @@ from helpers.charts.categorical import (
 )
 from helpers.charts.explorer_charts import (
     density_explorer,
-    line_explorer,
+    effect_explorer,
     pull_explorer,
     school_explorer,
     shrinkage_explorer,
@@ -32,7 +32,6 @@ from helpers.charts.shrinkage import (
     cluster_lines,
     count_outside,
     estimator_errors,
-    moved_against,
     shrinkage_paths,
 )
 from helpers.charts.slopes import (
@@ -61,14 +60,13 @@ __all__ = [
     "density_explorer",
     "distance_lines",
     "effect_densities",
+    "effect_explorer",
     "effect_intervals",
     "estimator_errors",
     "interval_forest",
     "level_profiles",
-    "line_explorer",
     "linked_explorer",
     "matrix_heatmaps",
-    "moved_against",
     "posterior_explorer",
     "prediction_lines",
     "prediction_ribbons",

@@ -6,6 +6,7 @@ that each chart is made for.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 import altair as alt
@@ -16,6 +17,7 @@ from helpers.charts.shrinkage import FIXED_EFFECT, end_points, fixed_point, path
 from helpers.charts.slopes import all_paths, density_layers
 from helpers.charts.theme import (
     POOLING_COLOURS,
+    POOLING_DASHES,
     STROKES,
     ChartGrid,
     exact_scale,
@@ -30,6 +32,7 @@ from helpers.charts.theme import (
 SIZES = alt.Scale(type="sqrt", domain=[0, 100], range=[8, 110], clamp=True)
 # What is behind a chart: on the site, in JupyterLab.
 _PAGE = "var(--pst-color-background, var(--jp-layout-color0, white))"
+READ_OUT = {"fontWeight": "normal", "fontSize": 13}
 #: What the three poolings count, in the words of the weights explorer.
 COUNTED = {
     "complete pooling": "observations",
@@ -234,32 +237,48 @@ def _truths(rows, size=34) -> alt.Chart:
     )
 
 
-def line_explorer(data: pd.DataFrame, *, predictor: str, response: str) -> alt.LayerChart:
-    """One cluster's observations and three lines: the chart of ``own_lines``.
-
-    Parameters
-    ----------
-    data : DataFrame
-        All observations: they set the axes.
-    predictor, response : str
-        Its columns.
+def effect_explorer() -> alt.LayerChart:
+    """One cluster's mean and what pulls it, for :func:`helpers.controls.explorers.one_effect`.
 
     Returns
     -------
     altair.LayerChart
+        Normal curves, drawn equally high.
     """
-    base = _observed_and_lines(data[predictor], data[response], predictor, response)
-    points = base.transform_filter("datum.kind == 'observation'").mark_circle(
-        color="currentColor", size=55, opacity=1, fillOpacity=0.8
+    names = ["means of all clusters", "own mean", "partial pooling"]
+    colour = alt.Color(
+        "curve:N",
+        scale=alt.Scale(domain=names, range=list(POOLING_COLOURS.values())),
+        legend=alt.Legend(title=None, **STROKES),
     )
-    return alt.layer(_pooled_lines(base), points).properties(
+    dash = alt.StrokeDash(
+        "curve:N",
+        scale=alt.Scale(domain=names, range=list(POOLING_DASHES.values())),
+        legend=alt.Legend(title=None, **STROKES),
+    )
+    across = {"title": "mean, as a distance from that of all clusters", "scale": exact_scale(-2, 3)}
+    curves = (
+        alt.Chart()
+        .transform_calculate(at="sequence(-2, 3.01, 0.02)")
+        .transform_flatten(["at"])
+        .transform_calculate(height="exp(-pow((datum.at - datum.mean) / datum.sd, 2) / 2)")
+        .mark_line(strokeWidth=2.5)
+        .encode(
+            alt.X("at:Q", **across),
+            alt.Y("height:Q", title=None, axis=alt.Axis(labels=False, ticks=False)),
+            colour,
+            dash,
+        )
+    )
+    centers = alt.Chart().mark_rule(strokeWidth=1.5).encode(alt.X("mean:Q", **across), colour, dash)
+    return alt.layer(curves, centers).properties(
         width="container",
-        height=340,
+        height=220,
         title=_read_out(),
         description=(
-            f"Scatter plot of one cluster's {response} against {predictor}, with the line of "
-            "complete, no and partial pooling. The slider above chooses the cluster; the title "
-            "tells its estimates."
+            "Three bell curves, equally high: the means of all clusters about 0, a cluster's own "
+            "mean about 1, and partial pooling between them. The controls above choose how wide "
+            "the first two are; the title tells what share of its distance the cluster keeps."
         ),
     )
 
@@ -342,7 +361,7 @@ def weight_explorer() -> ChartGrid:
 
 
 def _title(expression) -> alt.Title:
-    return alt.Title(text=alt.expr(expression), fontWeight="normal", fontSize=13)
+    return alt.Title(text=alt.expr(expression), **READ_OUT)
 
 
 def _read_out(column="read_out") -> alt.Title:
@@ -556,51 +575,59 @@ def _effect_panel(reach, levels) -> alt.LayerChart:
         .mark_rule(strokeDash=[4, 4], strokeOpacity=0.6)
         .encode(alt.X("zero:Q", scale=across))
     )
-    # The same order whatever model was shown before.
-    order = ["Intercept", *(f"ses{level}" for level in levels)]
-    order += ["school", *(f"cell {level}" for level in levels)]
-    labels = alt.Y("label:N", sort=order, title=None)
-    labels = labels.axis(minExtent=70, maxExtent=70, grid=False)
+    order = ["Intercept", "school"]
+    order += [f"{of}{level}" for of in ("ses", "cell ") for level in levels]
+    effects = effects.transform_calculate(
+        row="datum.model + ': ' + datum.label",
+        place=f"datum.model + indexof({json.dumps(order)}, datum.label)",
+    )
+    labels = alt.Y("row:N", sort=alt.EncodingSortField("place"), title=None)
+    labels = labels.axis(minExtent=115, maxExtent=115, grid=False)
     dots = interval_layers(effects, labels, across, title="random effect, 95 % interval")
     return alt.layer(zero, *dots).properties(
         width="container",
-        height=230,
+        height=300,
         title=_read_out(),
         description=(
-            "Dots with 95 % intervals: the random effects of one school in one model. The controls "
-            "above choose both; the title tells the effects."
+            "Dots with 95 % intervals: the random effects of one school in each model. The control "
+            "above chooses the school; the title tells its pupils and the last model's effects."
         ),
     )
 
 
 def _mean_panel(limits) -> alt.LayerChart:
+    across = alt.X("label:N", title="ses", sort=None, axis=alt.Axis(labelAngle=0))
     base = (
         alt.Chart()
         .transform_filter("datum.kind != 'effect' && datum.kind != 'absent'")
         .transform_calculate(pooling="datum.kind")
         .encode(
-            alt.X("label:N", title="ses", sort=None, axis=alt.Axis(labelAngle=0)).scale(
-                domain=["low", "mid", "high"]
-            ),
+            across.scale(domain=["low", "mid", "high"], padding=0.8),
             alt.Y("value:Q", title="achievement", scale=exact_scale(*limits)),
             pooling_color(),
+            detail="model:N",
             tooltip=[
                 "pooling:N",
+                "model:N",
                 alt.Tooltip("label:N", title="ses"),
                 *number_tooltips(digits=2, value="achievement"),
             ],
         )
     )
+    names = base.transform_filter("datum.label == 'high'").mark_text(
+        align="left", dx=8, fontSize=11
+    )
     return alt.layer(
         base.mark_line(strokeWidth=2).encode(unlisted_dash()),
         base.mark_point(filled=True, size=80, opacity=1).encode(shape=pooling_shape()),
+        names.encode(text="model:N", color=alt.value("currentColor")),
     ).properties(
         width="container",
-        height=230,
-        title=_title("['Mean of each ses: of all schools, of the', 'own pupils, of the model']"),
+        height=300,
+        title=_title("['Mean of each ses: of all schools, of the', 'own pupils, of the models']"),
         description=(
             "Line plot over low, mid and high ses: the average school, the means of one school's "
-            "own pupils, and the model's predictions. The controls above choose school and model."
+            "own pupils, and the models' predictions. The control above chooses the school."
         ),
     )
 
@@ -633,11 +660,11 @@ def _one_row_per_pooling(clusters, prefix, names) -> alt.Chart:
 def _weight_panel() -> alt.LayerChart:
     weights = (
         _one_row_per_pooling(alt.Chart(), "weight", list(COUNTED))
-        # Side by side: near a correlation of 1 the mixed model weighs as clusters do.
-        .transform_calculate(beside="datum.cluster + 0.25 * (datum.part - 1)")
-        .mark_point(filled=True, opacity=1, fillOpacity=0.9, size=70)
+        # Side by side, since weights that are nearly equal would hide each other.
+        .transform_calculate(place="datum.cluster + 0.24 * (datum.part - 1)")
+        .mark_point(filled=True, opacity=1, size=70)
         .encode(
-            _cluster_axis("beside"),
+            _cluster_axis("place"),
             alt.Y("height:Q", title="weight in its arm's mean", scale=exact_scale(0, 1)),
             _counted(pooling_color),
             _counted(pooling_shape),
@@ -718,9 +745,12 @@ def _cluster_panel() -> alt.LayerChart:
     return alt.layer(_arm_lines(), observed, shrunken).properties(
         width="container",
         height=300,
-        title=_title(
-            "['Rings: observed means; dots: shrunken means;', 'lines: means of the arms,', "
-            "read_out_means]"
+        # What does not change is no part of the title, which is spoken after every change.
+        title=alt.Title(
+            text=alt.expr("read_out_means"),
+            subtitle=["Rings: observed means; dots: shrunken means;", "lines: means of the arms"],
+            subtitleColor="currentColor",
+            **READ_OUT,
         ),
         description=(
             "Means of eight clusters, observed and shrunken, and the mean of each arm by "

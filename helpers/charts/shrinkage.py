@@ -174,59 +174,6 @@ def count_outside(table: pd.DataFrame, view: Mapping[str, tuple[float, float]]) 
     return int(table.loc[outside, "cluster"].nunique())
 
 
-def moved_against(table: pd.DataFrame, horizontal: str, vertical: str, *, title: str) -> alt.Chart:
-    """Scatter of how far estimates moved, or what share, against distance or size.
-
-    Parameters
-    ----------
-    table : DataFrame
-        One effect of a table made by ``shrinkage``, with a column ``deviation`` (own estimate
-        minus fixed effect) if that is asked for.
-    horizontal, vertical : str
-        Columns: ``deviation`` or ``n``; ``moved`` or ``shrinkage_factor``.
-    title : str
-        Title of the panel.
-
-    Returns
-    -------
-    altair.Chart
-
-    Examples
-    --------
-    >>> from helpers import create_data, fit_mixed, shrinkage
-    >>> table = shrinkage(fit_mixed("y ~ x + (x | cluster)", create_data(balanced=0.5)))
-    >>> slopes = table.query("effect == 'x'")
-    >>> print(moved_against(slopes, "n", "shrinkage_factor", title="by size").description)
-    Scatter plot, by size: shrinkage factor against observations in the cluster for 100
-    clusters; correlation -0.48.
-    """
-    names = {
-        "deviation": "own estimate minus fixed effect",
-        "n": "observations in the cluster",
-        "moved": "distance moved",
-        "shrinkage_factor": "shrinkage factor",
-    }
-    correlation = table[horizontal].corr(table[vertical])
-    return (
-        alt.Chart(table)
-        .mark_circle(color=POOLING_COLOURS["partial pooling"], size=45, opacity=0.7)
-        .encode(
-            alt.X(f"{horizontal}:Q", title=names[horizontal]).scale(zero=False),
-            alt.Y(f"{vertical}:Q", title=names[vertical]),
-            tooltip=["cluster", "n", *number_tooltips(vertical)],
-        )
-        .properties(
-            width="container",
-            height=240,
-            title=title,
-            description=(
-                f"Scatter plot, {title}: {names[vertical]} against {names[horizontal]} for "
-                f"{len(table)} clusters; correlation {correlation:.2f}."
-            ),
-        )
-    )
-
-
 def estimator_errors(errors: pd.DataFrame) -> ChartGrid:
     """Root mean squared error of the three estimators, by scenario and coefficient.
 

@@ -233,6 +233,47 @@ def _errors(clusters) -> dict[str, float]:
     }
 
 
+def one_effect(n=10, tau=0.5, sigma=1.0) -> pd.DataFrame:
+    r"""One cluster's mean: what all clusters say about it, what its own rows say, and both.
+
+    Parameters
+    ----------
+    n : int
+        Observations of the cluster.
+    tau, sigma : float
+        Standard deviation of the clusters' true means about 0, and of observations about the mean
+        of their cluster; in units of the response.
+
+    Returns
+    -------
+    DataFrame
+        Three normal curves: curve, mean, sd. In all rows the sentence read_out.
+
+    Notes
+    -----
+    The cluster's own mean is 1. It keeps the share
+    :math:`\lambda = \tau^2/(\tau^2 + \sigma^2/n)` of it, and :math:`\sqrt{\lambda\sigma^2/n}` is
+    left of its uncertainty (Gelman & Hill 2006, equations 12.1 and 12.2).
+
+    Examples
+    --------
+    >>> one_effect(n=4)["mean"].tolist()
+    [0.0, 1.0, 0.5]
+    """
+    variance = sigma**2 / n
+    kept = tau**2 / (tau**2 + variance)
+    return pd.DataFrame(
+        {
+            "curve": ["means of all clusters", "own mean", "partial pooling"],
+            "mean": [0.0, 1.0, kept],
+            "sd": [tau, np.sqrt(variance), np.sqrt(kept * variance)],
+        }
+    ).assign(
+        read_out=f"keeps {100 * kept:.0f} % of its distance, gives up {100 * (1 - kept):.0f} %|"
+        f"sd of its own mean {_number(np.sqrt(variance), 2)}, of the clusters {_number(tau, 2)}"
+    )
+
+
 def own_lines(
     data: pd.DataFrame, table: pd.DataFrame, *, response: str, predictor: str, cluster: str
 ) -> Callable[..., pd.DataFrame]:
@@ -506,7 +547,7 @@ def _densities(table, grids) -> pd.DataFrame:
 def school_in_models(
     data: pd.DataFrame, models: Mapping[str, MixedFit]
 ) -> Callable[..., pd.DataFrame]:
-    """One school's random effects and predictions in one of several models.
+    """One school's random effects and predictions in several models.
 
     Parameters
     ----------
@@ -518,31 +559,55 @@ def school_in_models(
     Returns
     -------
     callable
-        ``f(school, model)`` gives kind ("effect", or "absent" where a cell has none; one of the
-        poolings for the means per ses), label, value, lower, upper (95 % interval of an effect)
-        and the sentence read_out. A mean of no pupils is "absent" too.
+        ``f(school)`` gives kind ("effect", or "absent" where a cell has none; one of the
+        poolings for the means per ses), model, label, value, lower, upper (95 % interval of an
+        effect) and the sentence read_out. A mean of no pupils is "absent" too. Models that predict
+        the same share their means.
     """
     levels = list(data["ses"].cat.categories)
     effects = {name: _labelled_effects(fit, levels) for name, fit in models.items()}
-    means = {name: _cell_means(fit, data) for name, fit in models.items()}
+    means = _different_means({name: _cell_means(fit, data) for name, fit in models.items()})
     most_effects = 1 + len(levels)
 
-    def school_view(school, model) -> pd.DataFrame:
-        own = effects[model].loc[[school]]
-        gaps = pd.DataFrame({"kind": ["absent"] * (most_effects - len(own)), "label": ""})
-        mean = means[model].loc[school]
-        parts = [own, gaps]
-        for pooling, column in POOLED_MEANS.items():
-            kind = np.where(mean[column].isna(), "absent", pooling)
-            parts.append(pd.DataFrame({"kind": kind, "label": levels, "value": mean[column]}))
+    def school_view(school) -> pd.DataFrame:
+        parts = []
+        for model, table in effects.items():
+            own = table.loc[[school]]
+            gaps = pd.DataFrame({"kind": ["absent"] * (most_effects - len(own)), "label": ""})
+            parts += [part.assign(model=model) for part in (own, gaps)]
+        for model, table in means.items():
+            parts.append(
+                _means_of(table.loc[school], "partial pooling", levels).assign(model=model)
+            )
+        mean = table.loc[school]
+        parts += [_means_of(mean, name, levels) for name in ("complete pooling", "no pooling")]
         counts = ", ".join(f"{n} {level}" for level, n in mean["n"].items())
+        last = effects[model].loc[[school]]
         return (
             pd.concat(parts, ignore_index=True)
-            .fillna({"value": 0.0, "lower": 0.0, "upper": 0.0})
-            .assign(read_out=f"school {school}, {model}|pupils: {counts}|{_in_words(own)}")
+            .fillna({"value": 0.0, "lower": 0.0, "upper": 0.0, "model": ""})
+            .assign(read_out=f"school {school}|pupils: {counts}|{model}: {_in_words(last)}")
         )
 
     return school_view
+
+
+def _different_means(means) -> dict[str, pd.DataFrame]:
+    """Tables of means by the names of the models that they are of, equal ones once."""
+    found = []
+    for name, table in means.items():
+        same = [names for names, other in found if np.allclose(other["mixed"], table["mixed"])]
+        if same:
+            same[0].append(name)
+        else:
+            found.append(([name], table))
+    return {", ".join(names): table for names, table in found}
+
+
+def _means_of(mean, pooling, levels) -> pd.DataFrame:
+    values = mean[POOLED_MEANS[pooling]]
+    kind = np.where(values.isna(), "absent", pooling)
+    return pd.DataFrame({"kind": kind, "label": levels, "value": values.to_numpy()})
 
 
 def _in_words(effects) -> str:

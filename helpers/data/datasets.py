@@ -18,7 +18,9 @@ import pooch
 
 __all__ = ["DataFileError", "data_note", "load_gpa", "load_pupils", "load_sleepstudy"]
 
-DATA_FOLDER = Path(__file__).parents[2] / "data"
+# Packed with an installed package, at the top of the repository.
+PACKED = Path(__file__).parent / "files"
+DATA_FOLDER = PACKED if PACKED.exists() else Path(__file__).parents[2] / "data"
 FOLDER_VARIABLE = "COURSE_DATA_DIR"
 
 # One commit each: a branch could move, and the pinned hash would then fail for every reader.
