@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+import vl_convert
 
 from helpers import (
     SCENARIOS,
@@ -13,11 +14,13 @@ from helpers import (
     cluster_means,
     cluster_weights,
     create_data,
+    explore,
     explorers,
     fit_by_cluster,
     fit_mixed,
     load_gpa,
     load_pupils,
+    random_covariance,
     random_effects,
     shrinkage,
     summarize_fits,
@@ -80,6 +83,67 @@ def test_an_unknown_column_is_named():
     table = shrinkage(fit_mixed(FORMULA, data))
     with pytest.raises(KeyError, match="school"):
         explorers.own_lines(data, table, response="y", predictor="x", cluster="school")
+
+
+def drawn_lines(explorer, **positions):
+    """Draw the panel of one cluster with its parameters set; read the pairs that its text says."""
+    spec = explorer.first_state[1]
+    for parameter in spec["params"]:
+        parameter["value"] = positions.get(parameter["name"], parameter["value"])
+    svg = vl_convert.vegalite_to_svg({**spec, "width": 300}).replace("\N{MINUS SIGN}", "-")
+    said = re.search(
+        r"own intercept, slope: ([^,]+), ([^<]+)<.*?mixed: ([^,]+), ([^<]+)<", svg, re.S
+    )
+    return np.array(said.groups(), float)
+
+
+def lines_by_hand(fit, rows):
+    """Own line and the mixed model's, from the covariance of a cluster's observations."""
+    z = np.column_stack([np.ones(len(rows)), rows["x"]])
+    own = np.linalg.lstsq(z, rows["y"], rcond=None)[0]
+    g, fixed = random_covariance(fit).to_numpy(), fit.fixed.to_numpy()
+    v = z @ g @ z.T + fit.sigma**2 * np.eye(len(z))
+    return np.concatenate([own, fixed + g @ z.T @ np.linalg.solve(v, rows["y"] - z @ fixed)])
+
+
+@pytest.mark.parametrize("scenario", ["baseline", "unbalanced", "3 observations per cluster"])
+@pytest.mark.parametrize("seed", range(4))
+def test_the_browsers_closed_form_is_the_models(scenario, seed):
+    data = create_data(**SCENARIOS[scenario])
+    fit = fit_mixed(FORMULA, data)
+    clusters = explorers.linked_clusters(fit, response="y", predictor="x", cluster="cluster")
+    controls = explorers.linked_controls(clusters())
+    chart = charts.linked_explorer(clusters(), predictor="x", response="y")
+    explorer = explore(clusters, chart, **controls)
+    chance = np.random.default_rng(seed)
+    sizes = data.groupby("cluster").size()
+    label = chance.choice(sizes.index[sizes > 2])
+    rows = data[data["cluster"] == label].reset_index(drop=True)
+    count, which = chance.integers(2, len(rows), endpoint=True), chance.integers(len(rows))
+    by = chance.integers(-40, 40, endpoint=True)
+    rows.loc[which, "y"] += by / 10
+    drawn = drawn_lines(
+        explorer,
+        cluster=list(controls["cluster"]).index(str(label)),
+        observations_that_count=int(count - 2),
+        observation_to_move=int(which),
+        moved_by=int(by + 40),
+    )
+    expected = lines_by_hand(fit, rows.iloc[:count])
+    assert drawn == pytest.approx(expected, abs=0.0051 + 1e-3 * np.abs(expected).max())
+
+
+def test_with_its_data_untouched_a_cluster_has_the_fits_line():
+    fit = fit_mixed(FORMULA, create_data())
+    clusters = explorers.linked_clusters(fit, response="y", predictor="x", cluster="cluster")
+    chart = charts.linked_explorer(clusters(), predictor="x", response="y")
+    explorer = explore(clusters, chart, **explorers.linked_controls(clusters()))
+    table = shrinkage(fit).set_index(["cluster", "effect"])
+    distance = (table["no_pooling"] - table["partial_pooling"]).unstack()
+    telling = ((distance / distance.std(ddof=0)) ** 2).sum(axis=1).idxmax()
+    estimates = table.loc[telling]
+    expected = [*estimates["no_pooling"], *estimates["partial_pooling"]]
+    assert drawn_lines(explorer) == pytest.approx(expected, abs=0.006)
 
 
 def test_a_path_is_the_students_grades():

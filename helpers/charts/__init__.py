@@ -9,12 +9,12 @@ from helpers.charts.categorical import (
 from helpers.charts.explorer_charts import (
     density_explorer,
     effect_explorer,
-    line_explorer,
     pull_explorer,
     school_explorer,
     shrinkage_explorer,
     student_explorer,
     weight_explorer,
+    worlds_explorer,
 )
 from helpers.charts.fit_explorers import (
     fit_line_explorer,
@@ -33,6 +33,7 @@ from helpers.charts.inference import (
 )
 from helpers.charts.inference_explorers import correlation_explorer, posterior_explorer
 from helpers.charts.likelihood import criterion_surface, speed_bars, speed_curves
+from helpers.charts.linked_explorer import linked_explorer
 from helpers.charts.shrinkage import (
     cluster_lines,
     count_outside,
@@ -72,7 +73,7 @@ __all__ = [
     "fit_path_explorer",
     "interval_forest",
     "level_profiles",
-    "line_explorer",
+    "linked_explorer",
     "matrix_heatmaps",
     "posterior_explorer",
     "prediction_lines",
@@ -93,4 +94,5 @@ __all__ = [
     "treatment_panels",
     "weight_explorer",
     "what_if_explorer",
+    "worlds_explorer",
 ]

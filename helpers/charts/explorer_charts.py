@@ -30,6 +30,8 @@ from helpers.charts.theme import (
 
 # Where clusters differ in size, the same size means the same number of rows in every setting.
 SIZES = alt.Scale(type="sqrt", domain=[0, 100], range=[8, 110], clamp=True)
+# What is behind a chart: on the site, in JupyterLab.
+_PAGE = "var(--pst-color-background, var(--jp-layout-color0, white))"
 READ_OUT = {"fontWeight": "normal", "fontSize": 13}
 #: What the three poolings count, in the words of the weights explorer.
 COUNTED = {
@@ -51,6 +53,7 @@ def shrinkage_explorer(view: Mapping[str, tuple[float, float]]) -> alt.LayerChar
     -------
     altair.LayerChart
         The parameter ``pooling`` (0 to 100) says how far along its path each filled point stands,
+        ``show_the_truth`` whether crosses show where the clusters truly are,
         ``ellipse`` (0, 1, 2) whether none, 68 % or 95 % of the random effects are encircled,
         ``cluster`` which cluster is ringed and described (0: none).
     """
@@ -62,7 +65,7 @@ def shrinkage_explorer(view: Mapping[str, tuple[float, float]]) -> alt.LayerChar
         ),
         alt.Y("at_x:Q", title="slope of x", scale=exact_scale(*view["x"])),
     )
-    estimates = [_paths(clusters), _own(clusters), _shrunken(clusters)]
+    estimates = [_paths(clusters), *own_rings(clusters, 5.5), _shrunken(clusters)]
     return (
         alt.layer(
             *estimates,
@@ -71,6 +74,7 @@ def shrinkage_explorer(view: Mapping[str, tuple[float, float]]) -> alt.LayerChar
             _ring(clusters),
             _ringed_in_words(),
             _outside_in_words(),
+            _truths(alt.Chart()),
         )
         .transform_calculate(
             at_Intercept=f"lerp([datum.no_Intercept, datum.partial_Intercept], {share})",
@@ -79,7 +83,8 @@ def shrinkage_explorer(view: Mapping[str, tuple[float, float]]) -> alt.LayerChar
             own_x=_own_in_words("x"),
         )
         .add_params(
-            alt.param(name="pooling", value=100),
+            alt.param(name="pooling", value=0),
+            alt.param(name="show_the_truth", value=False),
             alt.param(name="ellipse", value=0),
             alt.param(name="cluster", value=0),
         )
@@ -87,6 +92,10 @@ def shrinkage_explorer(view: Mapping[str, tuple[float, float]]) -> alt.LayerChar
             width="container",
             height=400,
             title=_estimates_in_words(),
+            usermeta={
+                "pick": {"control": "cluster", "field": "number", "first": 0},
+                "lowest": {"pooling": "own estimates"},
+            },
             description=(
                 "Scatter plot of 100 clusters as paths from their own least-squares intercept and "
                 "slope to the mixed model's, with the fixed effects as a diamond. The controls "
@@ -111,7 +120,13 @@ def pull_explorer() -> alt.LayerChart:
         alt.Y("at_x:Q", title="slope", scale=exact_scale(-1.2, 2.2)).axis(tickCount=5),
     )
     return (
-        alt.layer(_paths(clusters), _own(clusters), _truths(), _pulled(clusters), _fixed_effects())
+        alt.layer(
+            _paths(clusters),
+            *own_rings(clusters, 5.5),
+            _truths(alt.Chart()),
+            _pulled(clusters),
+            _fixed_effects(),
+        )
         .transform_calculate(
             at_Intercept="lerp([datum.no_Intercept, datum.partial_Intercept], pull / 100)",
             at_x="lerp([datum.no_x, datum.partial_x], pull / 100)",
@@ -123,6 +138,7 @@ def pull_explorer() -> alt.LayerChart:
         .properties(
             width="container",
             height=340,
+            usermeta={"lowest": {"pull": "own estimates"}},
             title=_title(
                 "['Pulled ' + pull + ' % of the way to the mixed model.', "
                 "'Typical error of a slope against the truth:', "
@@ -138,11 +154,70 @@ def pull_explorer() -> alt.LayerChart:
     )
 
 
-def _error_of_pull(q) -> str:
-    squared = (
-        f"(1 - {q}) * (1 - {q}) * own_error + 2 * {q} * (1 - {q}) * error_product "
-        f"+ {q} * {q} * mixed_error"
+def worlds_explorer(worlds: pd.DataFrame) -> ChartGrid:
+    """Six worlds side by side, pulled together, for the function that gives `worlds`.
+
+    Parameters
+    ----------
+    worlds : DataFrame
+        Made by :func:`helpers.controls.explorers.pulled_worlds`: the titles tell its errors.
+
+    Returns
+    -------
+    ChartGrid
+        Parameters as in :func:`pull_explorer`.
+    """
+    errors = ["log_own_error", "log_mixed_error", "error_correlation"]
+    rows = worlds.groupby("world", sort=False)[errors].first()
+    return ChartGrid(*(_world_panel(world, row) for world, row in rows.iterrows()), columns=3)
+
+
+def _world_panel(world, errors) -> alt.LayerChart:
+    rows = alt.Chart().transform_filter(f"datum.world == '{world}'")
+    clusters = rows.encode(
+        alt.X("at_Intercept:Q", title="intercept", scale=exact_scale(-2, 4)).axis(tickCount=4),
+        alt.Y("at_x:Q", title="slope", scale=exact_scale(-2, 3)).axis(tickCount=4),
     )
+    said = [_error_of_pull(q, *errors) for q in ("0", "(pull / 100)")]
+    return (
+        alt.layer(
+            _paths(clusters),
+            *own_rings(clusters, 4),
+            _truths(rows, size=16),
+            cluster_dots(clusters, "at", POOLING_COLOURS["partial pooling"], 5),
+        )
+        .transform_calculate(
+            at_Intercept="lerp([datum.no_Intercept, datum.partial_Intercept], pull / 100)",
+            at_x="lerp([datum.no_x, datum.partial_x], pull / 100)",
+        )
+        .add_params(alt.param(name="pull", value=0), alt.param(name="show_the_truth", value=False))
+        .properties(
+            width="container",
+            height=180,
+            usermeta={"lowest": {"pull": "own estimates"}},
+            title=alt.Title(
+                text=alt.expr(f"['{world}', 'error ' + {said[0]} + ' \u2192 ' + {said[1]}]"),
+                fontWeight="normal",
+                fontSize=alt.expr("width < 150 ? 11 : 13"),
+                frame="bounds",
+            ),
+            description=(
+                f"Scatter plot of 100 clusters of the world {world}, which move from their own "
+                "intercepts and slopes toward the mixed model's. The slider above chooses how far; "
+                "the title tells the typical error of a slope, of own estimates and of this pull."
+            ),
+        )
+    )
+
+
+def _error_of_pull(
+    q,
+    log_own_error="log_own_error",
+    log_mixed_error="log_mixed_error",
+    correlation="error_correlation",
+) -> str:
+    own, mixed = f"(1 - {q}) * exp({log_own_error})", f"{q} * exp({log_mixed_error})"
+    squared = f"{own} * {own} + 2 * {correlation} * {own} * {mixed} + {mixed} * {mixed}"
     return f"format(sqrt({squared}), '.3f')"
 
 
@@ -153,12 +228,11 @@ def _pulled(clusters) -> alt.Chart:
     return end_points(described, "partial pooling", filled=True)
 
 
-def _truths() -> alt.Chart:
-    cross = {"shape": "cross", "size": 34, "fill": "currentColor", "strokeWidth": 0, "opacity": 0.8}
+def _truths(rows, size=34) -> alt.Chart:
+    cross = {"shape": "cross", "fill": "currentColor", "strokeWidth": 0, "opacity": 0.8}
     return (
-        alt.Chart()
-        .transform_filter("show_the_truth > 0")
-        .mark_point(clip=True, **cross)
+        rows.transform_filter("show_the_truth > 0")
+        .mark_point(clip=True, size=size, **cross)
         .encode(x="true_Intercept:Q", y="true_x:Q")
     )
 
@@ -205,36 +279,6 @@ def effect_explorer() -> alt.LayerChart:
             "Three bell curves, equally high: the means of all clusters about 0, a cluster's own "
             "mean about 1, and partial pooling between them. The controls above choose how wide "
             "the first two are; the title tells what share of its distance the cluster keeps."
-        ),
-    )
-
-
-def line_explorer(data: pd.DataFrame, *, predictor: str, response: str) -> alt.LayerChart:
-    """One cluster's observations and three lines: the chart of ``own_lines``.
-
-    Parameters
-    ----------
-    data : DataFrame
-        All observations: they set the axes.
-    predictor, response : str
-        Its columns.
-
-    Returns
-    -------
-    altair.LayerChart
-    """
-    base = _observed_and_lines(data[predictor], data[response], predictor, response)
-    points = base.transform_filter("datum.kind == 'observation'").mark_circle(
-        color="currentColor", size=55, opacity=1, fillOpacity=0.8
-    )
-    return alt.layer(_pooled_lines(base), points).properties(
-        width="container",
-        height=340,
-        title=_read_out(),
-        description=(
-            f"Scatter plot of one cluster's {response} against {predictor}, with the line of "
-            "complete, no and partial pooling. The slider above chooses the cluster; the title "
-            "tells its estimates."
         ),
     )
 
@@ -346,7 +390,10 @@ def _read_out(column="read_out") -> alt.Title:
 
 def _estimates_in_words() -> alt.Title:
     return _title(
-        "['Shrinkage: intercepts ' + format(100 * shrinkage_Intercept, '.0f') + ' %, slopes ' + "
+        "['Typical error of a slope against the truth:', "
+        f"'own estimates ' + {_error_of_pull('0')} + ', at this pooling ' + "
+        f"{_error_of_pull('(pooling / 100)')}, "
+        "'Shrinkage: intercepts ' + format(100 * shrinkage_Intercept, '.0f') + ' %, slopes ' + "
         "format(100 * shrinkage_x, '.0f') + ' %', "
         "'Estimated sds: intercepts ' + format(sd_Intercept, '.2f') + ', slopes ' + "
         "format(sd_x, '.2f') + ',', 'residual ' + format(sd_residual, '.2f') + "
@@ -364,7 +411,7 @@ def _own_in_words(effect) -> str:
     return f"datum.n < 2 ? 'none' : format(datum.no_{effect}, '.2f')"
 
 
-def _with_gaps(clusters, columns) -> alt.Chart:
+def with_gaps(clusters: alt.Chart, columns: list[str]) -> alt.Chart:
     """Start one line through points of all clusters, interrupted after each cluster.
 
     A browser repaints one line much sooner than a hundred marks.
@@ -374,28 +421,33 @@ def _with_gaps(clusters, columns) -> alt.Chart:
         points = ", ".join(f"datum.{column}_{effect}" for column in columns)
         return f"datum.n < 2 ? null : [{points}, null][datum.part]"
 
+    across, up = clusters.encoding.x.copy(), clusters.encoding.y.copy()
+    across.shorthand, up.shorthand = "path_Intercept:Q", "path_x:Q"
     return (
         _repeated(clusters, len(columns) + 1)
         .transform_calculate(path_Intercept=point("Intercept"), path_x=point("x"))
-        .encode(x="path_Intercept:Q", y="path_x:Q")
+        .encode(across, up)
     )
 
 
 def _paths(clusters) -> alt.Chart:
-    return _with_gaps(clusters, ["no", "at"]).mark_line(
+    return with_gaps(clusters, ["no", "at"]).mark_line(
         clip=True, stroke="currentColor", strokeWidth=1, strokeOpacity=0.35, order=False
     )
 
 
-def _own(clusters) -> alt.Chart:
-    # A line of one point, with round ends, is a dot.
-    return _with_gaps(clusters, ["no"]).mark_line(
-        clip=True,
-        order=False,
-        stroke=POOLING_COLOURS["no pooling"],
-        strokeCap="round",
-        strokeOpacity=0.9,
-        strokeWidth=4,
+def own_rings(clusters: alt.Chart, diameter: float) -> list[alt.Chart]:
+    """Draw own estimates as rings: dots with smaller ones of the page's colour on them."""
+    return [
+        cluster_dots(clusters, "no", POOLING_COLOURS["no pooling"], diameter),
+        cluster_dots(clusters, "no", _PAGE, diameter / 2.4),
+    ]
+
+
+def cluster_dots(clusters: alt.Chart, which: str, colour: str, diameter: float) -> alt.Chart:
+    """Draw a dot for each cluster, all of them one mark: lines of one point with round ends."""
+    return with_gaps(clusters, [which]).mark_line(
+        clip=True, order=False, stroke=colour, strokeCap="round", strokeWidth=diameter
     )
 
 
@@ -406,7 +458,10 @@ def _shrunken(clusters) -> alt.Chart:
         alt.Tooltip("own_x:N", title="own slope"),
     ]
     points = clusters.encode(
-        size=alt.condition("unequal > 0", size, alt.value(40)), tooltip=path_tooltip(*tooltips)
+        size=alt.condition("unequal > 0", size, alt.value(40)),
+        tooltip=path_tooltip(*tooltips),
+        # So that a click knows which cluster it meets.
+        detail="number:Q",
     )
     return end_points(points, "partial pooling", filled=True)
 

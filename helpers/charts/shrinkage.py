@@ -25,6 +25,9 @@ from helpers.charts.theme import (
 
 # What the diamond is among the poolings' points.
 FIXED_EFFECT = "fixed effect"
+# Own estimates are hollow, so that they are no mixed model's in grey either; two circles, the inner
+# one drawn the other way round.
+RING = "M0,-1A1,1,0,1,1,0,1A1,1,0,1,1,0,-1ZM0,-0.5A0.5,0.5,0,1,0,0,0.5A0.5,0.5,0,1,0,0,-0.5Z"
 
 
 def cluster_lines(
@@ -265,17 +268,17 @@ def path_tooltip(
     ]
 
 
-def fixed_point(row: alt.Chart, across: str, up: str) -> alt.Chart:
+def fixed_point(row: alt.Chart, across: str, up: str, **legend) -> alt.Chart:
     """Draw the fixed effects as the only diamond among points, with the legend of all points."""
     _, *poolings = POOLING_COLOURS
     kinds = [FIXED_EFFECT, *poolings]
-    shapes = alt.Scale(domain=kinds, range=["diamond", "circle", "circle"])
+    shapes = alt.Scale(domain=kinds, range=["diamond", RING, "circle"])
     colors = alt.Scale(domain=kinds, range=list(POOLING_COLOURS.values()))
     return row.mark_point(filled=True, size=170, opacity=1).encode(
         x=f"{across}:Q",
         y=f"{up}:Q",
-        color=pooling_color().scale(colors),
-        shape=pooling_shape().scale(shapes),
+        color=pooling_color(**legend).scale(colors),
+        shape=pooling_shape(**legend).scale(shapes),
     )
 
 

@@ -6,14 +6,21 @@ Each function here is, or returns, a function of control values that gives one r
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
 
+from helpers.charts.linked_explorer import MOVES, PER_UNIT
 from helpers.data.simulate import SCENARIOS, create_data, true_coefficients
 from helpers.models import MixedFit, fit_by_cluster, fit_many, fit_mixed, profile_limits
-from helpers.tables import random_effect_correlations, random_effects
+from helpers.tables import (
+    random_covariance,
+    random_effect_correlations,
+    random_effects,
+    shrinkage,
+)
 from helpers.tables.densities import density_grid, estimate_densities
 
 #: Values the shrinkage explorer offers; its grid holds all their combinations.
@@ -24,6 +31,11 @@ SHRINKAGE_CONTROLS = {
     "residual_sd": [0.25, 1],
     "cluster_sizes": ["equal", "unequal"],
     "sample": {"A": 888, "B": 889, "C": 890},
+}
+#: What of them, and of the chart's own, a reader has to open.
+SHRINKAGE_FOLDS = {
+    "Change the world": list(SHRINKAGE_CONTROLS),
+    "Look closer": ["ellipse", "cluster"],
 }
 #: Limits of its axes: what lies outside is counted.
 SHRINKAGE_VIEW = {"Intercept": (-1.5, 3.5), "x": (-2.0, 3.0)}
@@ -83,11 +95,11 @@ def shrinkage_sample(
     Returns
     -------
     DataFrame
-        One row per cluster: number, n, no_Intercept, no_x, partial_Intercept, partial_x, and, the
-        same in all rows, whether sizes are unequal, how many lines of clusters lie outside
-        :data:`SHRINKAGE_VIEW`, the estimates of the whole fit, and whether it is singular. A
-        cluster without a line of its own (fewer than two rows) stands where the mixed model puts
-        it.
+        One row per cluster: number, n, ``no_``, ``partial_``, ``true_`` of Intercept and x, and,
+        the same in all rows, whether sizes are unequal, how many lines of clusters lie outside
+        :data:`SHRINKAGE_VIEW`, the estimates of the whole fit, whether it is singular, and the
+        errors of :func:`pulled_clusters`. A cluster without a line of its own (fewer than two rows)
+        stands where the mixed model puts it.
 
     Examples
     --------
@@ -96,7 +108,7 @@ def shrinkage_sample(
     0       1  10  0.08       0.33  0.24
     """
     unequal = cluster_sizes == "unequal"
-    data = create_data(
+    clusters, fits = _world(
         obs_per_cluster=observations_per_cluster * (2 if unequal else 1),
         n_cluster=_N_CLUSTERS,
         sigma=residual_sd,
@@ -105,11 +117,23 @@ def shrinkage_sample(
         balanced=0.5 if unequal else 1,
         seed=sample,
     )
+    return clusters.assign(
+        unequal=int(unequal),
+        outside=_count_outside(clusters),
+        **_read_outs(fits),
+        **_errors(clusters[clusters["n"] > 1]),
+    )
+
+
+def _world(**arguments):
+    """Simulate data and fit the mixed model: the clusters beside their truth, and the fit."""
+    data = create_data(**arguments)
     fits = fit_many("y ~ x + (x | cluster)", data, data[["y"]], effects=True)
     clusters = _clusters(data, fits)
-    return clusters.assign(
-        unequal=int(unequal), outside=_count_outside(clusters), **_read_outs(fits)
-    )
+    truth = true_coefficients(**arguments).set_index("cluster").loc[clusters["number"]]
+    for effect in EFFECTS:
+        clusters[f"true_{effect}"] = truth[effect].to_numpy()
+    return clusters, fits
 
 
 def _count_outside(clusters) -> int:
@@ -163,35 +187,49 @@ def pulled_clusters(world) -> pd.DataFrame:
     DataFrame
         One row per cluster: number, n, and ``no_``, ``partial_``, ``true_`` of Intercept and x; a
         cluster without a line of its own (fewer than two rows) stands where the mixed model puts
-        it. The same in all rows: fixed_Intercept, fixed_x, and own_error, mixed_error and
-        error_product, from which :math:`\sqrt{(1-q)^2 a + 2q(1-q) b + q^2 c}` is the root mean
-        squared error of the slopes after a pull of :math:`q`, over the clusters with a line of
-        their own.
+        it. The same in all rows: fixed_Intercept, fixed_x, log_own_error and log_mixed_error, of
+        which :math:`a` and :math:`b` are the exponentials, and error_correlation :math:`r`; over
+        the clusters with a line of their own,
+        :math:`\sqrt{(1-q)^2 a^2 + 2 q (1-q) r a b + q^2 b^2}` is the root mean squared error of
+        the slopes after a pull of :math:`q`.
 
     Examples
     --------
     >>> frame = pulled_clusters("baseline")
-    >>> np.sqrt(frame[["own_error", "mixed_error"]].iloc[0]).round(3).tolist()
+    >>> np.exp(frame[["log_own_error", "log_mixed_error"]].iloc[0]).round(3).tolist()
     [0.385, 0.222]
     """
-    arguments = SCENARIOS[world]
-    data = create_data(**arguments)
-    fits = fit_many("y ~ x + (x | cluster)", data, data[["y"]], effects=True)
-    clusters = _clusters(data, fits)
-    truth = true_coefficients(**arguments).set_index("cluster").loc[clusters["number"]]
-    for effect in EFFECTS:
-        clusters[f"true_{effect}"] = truth[effect].to_numpy()
-        clusters[f"fixed_{effect}"] = fits.fixed[0, EFFECTS.index(effect)]
-    return clusters.assign(**_squared_errors(clusters[clusters["n"] > 1]))
+    clusters, fits = _world(**SCENARIOS[world])
+    fixed = {f"fixed_{effect}": fits.fixed[0, at] for at, effect in enumerate(EFFECTS)}
+    return clusters.assign(**fixed, **_errors(clusters[clusters["n"] > 1]))
 
 
-def _squared_errors(clusters) -> dict[str, float]:
+def pulled_worlds() -> pd.DataFrame:
+    """All six worlds of :func:`pulled_clusters` in one frame.
+
+    Returns
+    -------
+    DataFrame
+        Its columns, and the world.
+
+    Examples
+    --------
+    >>> pulled_worlds().groupby("world", sort=False).size().tolist()
+    [100, 100, 100, 100, 100, 100]
+    """
+    frames = [pulled_clusters(world).assign(world=world) for world in SCENARIOS]
+    return pd.concat(frames, ignore_index=True)
+
+
+def _errors(clusters) -> dict[str, float]:
+    # Logarithms, so that steps of a packed column are as fine for small errors as for large ones.
     own = clusters["no_x"] - clusters["true_x"]
     mixed = clusters["partial_x"] - clusters["true_x"]
+    a, b = np.sqrt((own**2).mean()), np.sqrt((mixed**2).mean())
     return {
-        "own_error": (own**2).mean(),
-        "error_product": (own * mixed).mean(),
-        "mixed_error": (mixed**2).mean(),
+        "log_own_error": np.log(a),
+        "log_mixed_error": np.log(b),
+        "error_correlation": (own * mixed).mean() / (a * b),
     }
 
 
@@ -317,6 +355,107 @@ def _filled_up(data, response, predictor, cluster) -> dict:
         gaps = own.iloc[[-1] * (largest - len(own))].assign(kind="absent")
         filled[label] = pd.concat([own, gaps], ignore_index=True)
     return filled
+
+
+def linked_clusters(
+    fit: MixedFit, *, response: str, predictor: str, cluster: str
+) -> Callable[[], pd.DataFrame]:
+    """All clusters of a fit, and all their observations, for a browser to work with.
+
+    Parameters
+    ----------
+    fit : MixedFit
+        ``response ~ predictor + (predictor | cluster)``.
+    response, predictor, cluster : str
+        Columns of its data.
+
+    Returns
+    -------
+    callable
+        Without arguments; gives one row per cluster (kind "cluster": number from 1, label, n, and
+        ``no_``, ``partial_`` of Intercept and x, which is the predictor) and one per observation
+        (kind "observation": number of its cluster, label, place in the cluster from 1, x, y). What
+        a row has not is 0. The same in all rows: fixed_Intercept, fixed_x, the covariance of the
+        effects (g11, g12, g22) and residual_variance.
+
+    Raises
+    ------
+    KeyError
+        If a column does not occur.
+
+    Examples
+    --------
+    >>> from helpers import fit_mixed
+    >>> fit = fit_mixed("y ~ x + (x | cluster)", create_data())
+    >>> frame = linked_clusters(fit, response="y", predictor="x", cluster="cluster")()
+    >>> frame.groupby("kind").size().to_dict()
+    {'cluster': 100, 'observation': 1000}
+    """
+    data = fit.data[[cluster, predictor, response]]
+    table = shrinkage(fit).set_index(["cluster", "effect"])[["no_pooling", "partial_pooling"]]
+    wide = table.unstack("effect")
+    sizes = data.groupby(cluster, observed=True).size()
+    clusters = pd.DataFrame({"kind": "cluster", "label": wide.index, "n": sizes[wide.index].values})
+    for pooling, effect in itertools.product(("partial", "no"), ("Intercept", predictor)):
+        values = wide[f"{pooling}_pooling", effect].to_numpy()
+        name = "x" if effect == predictor else effect
+        # A cluster without a line of its own stands where the mixed model puts it.
+        there = clusters.get(f"partial_{name}", values)
+        clusters[f"{pooling}_{name}"] = np.where(np.isnan(values), there, values)
+    clusters["number"] = np.arange(1, len(clusters) + 1)
+    numbers = clusters.set_index("label")["number"]
+    observations = pd.DataFrame(
+        {
+            "kind": "observation",
+            "label": data[cluster],
+            "number": data[cluster].map(numbers),
+            "place": data.groupby(cluster, observed=True).cumcount() + 1,
+            "x": data[predictor],
+            "y": data[response],
+        }
+    )
+    covariance = random_covariance(fit).reindex(
+        index=["Intercept", predictor], columns=["Intercept", predictor], fill_value=0
+    )
+    (g11, g12), (_, g22) = covariance.to_numpy()
+    frame = pd.concat([clusters, observations], ignore_index=True)
+    frame = (
+        frame.astype({"label": str})
+        .fillna(0)
+        .astype({"n": int, "place": int})
+        .assign(
+            fixed_Intercept=fit.fixed["Intercept"],
+            fixed_x=fit.fixed[predictor],
+            g11=g11,
+            g12=g12,
+            g22=g22,
+            residual_variance=fit.sigma**2,
+        )
+    )
+    return lambda: frame
+
+
+def linked_controls(clusters: pd.DataFrame) -> dict[str, list | dict]:
+    """Give the controls of the chart of linked clusters, as :func:`helpers.explore` takes them.
+
+    Parameters
+    ----------
+    clusters : DataFrame
+        Made by the function that :func:`linked_clusters` returns.
+
+    Returns
+    -------
+    dict
+        The clusters by label, how many of its observations count, which one is moved, and how far.
+    """
+    rows = clusters[clusters["kind"] == "cluster"]
+    most = int(rows["n"].max())
+    return {
+        "cluster": dict(zip(rows["label"], rows["number"].tolist(), strict=True)),
+        "observations_that_count": list(range(2, most + 1)),
+        "observation_to_move": list(range(1, most + 1)),
+        "moved_by": [step / PER_UNIT for step in range(-MOVES, MOVES + 1)],
+    }
 
 
 def _number(value, digits) -> str:
