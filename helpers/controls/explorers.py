@@ -601,8 +601,8 @@ def school_in_models(
     callable
         ``f(school)`` gives kind ("effect", or "absent" where a cell has none; one of the
         poolings for the means per ses), model, label, value, lower, upper (95 % interval of an
-        effect), place (which of the different predictions) and the sentence read_out. A mean of no pupils is "absent" too. Models that predict
-        the same share their means.
+        effect), place (which of the different predictions) and the sentence read_out. A mean of no
+        pupils is "absent" too. Models that predict the same share their means.
     """
     levels, columns = list(data[factor].cat.categories), [cluster, factor, response]
     effects = {name: _labelled_effects(fit, factor, levels) for name, fit in models.items()}
