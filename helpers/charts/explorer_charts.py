@@ -634,19 +634,26 @@ def _mean_panel(limits, response, factor, levels) -> alt.LayerChart:
             ],
         )
     )
-    names = base.transform_filter(f"datum.label == {json.dumps(levels[-1])}").mark_text(
-        align="left", dx=8, fontSize=11
-    )
+    named = base.transform_filter(
+        f"datum.kind == 'partial pooling' && datum.label == {json.dumps(levels[-1])}"
+    ).transform_calculate(number="replace(datum.model, regexp('model ', 'g'), '')")
+    # The first prediction is named above its point, the other below: they often lie close.
+    names = [
+        named.transform_filter(f"(datum.place == 0) == {first}")
+        .mark_text(align="left", dx=8, dy=height, fontSize=12)
+        .encode(text="number:N", color=alt.value("currentColor"))
+        for first, height in (("true", -7), ("false", 8))
+    ]
     return alt.layer(
         base.mark_line(strokeWidth=2).encode(unlisted_dash()),
         base.mark_point(filled=True, size=80, opacity=1).encode(shape=pooling_shape()),
-        names.encode(text="model:N", color=alt.value("currentColor")),
+        *names,
     ).properties(
         width="container",
         height=300,
         title=_title(
             f"[{json.dumps(f'Mean of each {factor}: of all schools, of the')}, "
-            "'own pupils, of the models']"
+            "'own pupils, of the models (by number)']"
         ),
         description=(
             f"Line plot over the levels of {factor}, {', '.join(levels)}: the average "

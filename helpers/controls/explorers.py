@@ -601,8 +601,8 @@ def school_in_models(
     callable
         ``f(school)`` gives kind ("effect", or "absent" where a cell has none; one of the
         poolings for the means per ses), model, label, value, lower, upper (95 % interval of an
-        effect) and the sentence read_out. A mean of no pupils is "absent" too. Models that predict
-        the same share their means.
+        effect), place (which of the different predictions) and the sentence read_out. A mean of no
+        pupils is "absent" too. Models that predict the same share their means.
     """
     levels, columns = list(data[factor].cat.categories), [cluster, factor, response]
     effects = {name: _labelled_effects(fit, factor, levels) for name, fit in models.items()}
@@ -616,17 +616,16 @@ def school_in_models(
             own = table.loc[[str(school)]]
             gaps = pd.DataFrame({"kind": ["absent"] * (most_effects - len(own)), "label": ""})
             parts += [part.assign(model=model) for part in (own, gaps)]
-        for model, table in means.items():
-            parts.append(
-                _means_of(table.loc[school], "partial pooling", levels).assign(model=model)
-            )
+        for place, (model, table) in enumerate(means.items()):
+            partial = _means_of(table.loc[school], "partial pooling", levels)
+            parts.append(partial.assign(model=model, place=place))
         mean = table.loc[school]
         parts += [_means_of(mean, name, levels) for name in ("complete pooling", "no pooling")]
         counts = ", ".join(f"{n} {level}" for level, n in mean["n"].items())
         last = effects[model].loc[[str(school)]]
         return (
             pd.concat(parts, ignore_index=True)
-            .fillna({"value": 0.0, "lower": 0.0, "upper": 0.0, "model": ""})
+            .fillna({"value": 0.0, "lower": 0.0, "upper": 0.0, "model": "", "place": 0})
             .assign(read_out=f"school {school}|pupils: {counts}|{model}: {_in_words(last)}")
         )
 
