@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pandas as pd
 
-from helpers.charts.linked_explorer import MOVES, PER_UNIT
+from helpers.charts import MOVES, PER_UNIT
 from helpers.data.simulate import SCENARIOS, create_data, true_coefficients
 from helpers.models import MixedFit, fit_by_cluster, fit_many, fit_mixed, profile_limits
 from helpers.tables import (
