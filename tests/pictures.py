@@ -6,7 +6,7 @@ PICTURES = ROOT / "chapters" / "_static"
 #: Page and number of the explorer there; what is chosen, clicked and pressed before its picture.
 EXPLORERS = {
     "shrinkage": {
-        "at": ("shrinkage", 2),
+        "at": ("shrinkage", 3),
         "choose": ["3 observations per cluster"],
         "click": ["95 %"],
         "press": {"pooling": ["PageDown"] * 6, "cluster": ["ArrowRight"]},

@@ -30,6 +30,7 @@ EXPLORERS = {
     "chapters/random-slopes": 3,
     "chapters/categorical-effects": 1,
     "chapters/cluster-weighting": 1,
+    "chapters/your-data": 3,
     "chapters/appendix/bayes": 1,
 }
 LINKED = ".explore:has(.explore-drags)"

@@ -16,6 +16,12 @@ from helpers.charts.explorer_charts import (
     weight_explorer,
     worlds_explorer,
 )
+from helpers.charts.fit_explorers import (
+    fit_line_explorer,
+    fit_path_explorer,
+    ribbon_explorer,
+    what_if_explorer,
+)
 from helpers.charts.inference import (
     bootstrap_histogram,
     density_curves,
@@ -65,6 +71,8 @@ __all__ = [
     "effect_explorer",
     "effect_intervals",
     "estimator_errors",
+    "fit_line_explorer",
+    "fit_path_explorer",
     "interval_forest",
     "level_profiles",
     "linked_explorer",
@@ -76,6 +84,7 @@ __all__ = [
     "pull_explorer",
     "quantile_plots",
     "residual_ranges",
+    "ribbon_explorer",
     "school_explorer",
     "setting_densities",
     "shrinkage_explorer",
@@ -86,5 +95,6 @@ __all__ = [
     "student_paths",
     "treatment_panels",
     "weight_explorer",
+    "what_if_explorer",
     "worlds_explorer",
 ]

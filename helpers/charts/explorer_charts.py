@@ -283,35 +283,45 @@ def effect_explorer() -> alt.LayerChart:
     )
 
 
-def student_explorer(data: pd.DataFrame, *, lines: bool) -> alt.LayerChart:
-    """One student's grades before those of all, for the students' functions of the explorers.
+def student_explorer(
+    data: pd.DataFrame,
+    *,
+    lines: bool,
+    response: str = "gpa",
+    predictor: str = "occasion",
+    cluster: str = "student",
+) -> alt.LayerChart:
+    """One cluster's path before those of all, such as a student's grades.
 
     Parameters
     ----------
     data : DataFrame
-        student, occasion, gpa: one row per student and occasion.
+        One row per cluster and occasion.
     lines : bool
         Whether the function brings the three lines too
         (:func:`helpers.controls.explorers.own_lines`), or the cluster's path alone
         (:func:`helpers.controls.explorers.own_path`).
+    response, predictor, cluster : str
+        Columns of `data`.
 
     Returns
     -------
     altair.LayerChart
     """
-    base = _observed_and_lines(data["occasion"], data["gpa"], "occasion", "gpa")
+    base = _observed_and_lines(data[predictor], data[response], predictor, response)
+    behind = all_paths(data, response=response, predictor=predictor, cluster=cluster)
     own = base.transform_filter("datum.kind == 'observation'").mark_line(
         color="currentColor", strokeWidth=2, point={"color": "currentColor", "size": 45}
     )
     drawn = ", with the line of complete, no and partial pooling" if lines else ""
-    return alt.layer(all_paths(data), *([_pooled_lines(base)] if lines else []), own).properties(
+    return alt.layer(behind, *([_pooled_lines(base)] if lines else []), own).properties(
         width="container",
         height=340,
         title=_read_out(),
         description=(
-            f"Line plot of one student's grades over six semesters{drawn}, before the faint paths "
-            f"of all {data['student'].nunique()} students. The slider above chooses the student; "
-            "the title tells the numbers."
+            f"Line plot of one {cluster}'s {response} over {predictor}{drawn}, before the faint "
+            f"paths of all {data[cluster].nunique()}. The slider above chooses the {cluster}; the "
+            "title tells the numbers."
         ),
     )
 
@@ -331,22 +341,32 @@ def density_explorer(effects: dict[str, str]) -> ChartGrid:
     return ChartGrid(*(_density_panel(effect, title) for effect, title in effects.items()))
 
 
-def school_explorer(data: pd.DataFrame) -> ChartGrid:
+def school_explorer(
+    data: pd.DataFrame,
+    *,
+    response: str = "achievement",
+    factor: str = "ses",
+    cluster: str = "primary_school_id",
+) -> ChartGrid:
     """One school's effects and means, for :func:`helpers.controls.explorers.school_in_models`.
 
     Parameters
     ----------
     data : DataFrame
-        primary_school_id, ses, achievement: the means of the cells set the axes.
+        One row per observation: the means of the cells set the axes.
+    response, factor, cluster : str
+        Its columns.
 
     Returns
     -------
     ChartGrid
     """
-    cells = data.groupby(["primary_school_id", "ses"], observed=True)["achievement"].mean()
-    reach = (cells - cells.groupby("ses", observed=True).transform("mean")).abs().max()
+    cells = data.groupby([cluster, factor], observed=True)[response].mean()
+    reach = (cells - cells.groupby(factor, observed=True).transform("mean")).abs().max()
+    levels = [str(level) for level in cells.index.levels[1]]
     return ChartGrid(
-        _effect_panel(reach, list(cells.index.levels[1])), _mean_panel((cells.min(), cells.max()))
+        _effect_panel(reach, factor, levels),
+        _mean_panel((cells.min(), cells.max()), response, factor, levels),
     )
 
 
@@ -532,7 +552,7 @@ def _observed_and_lines(across, up, x_title, y_title) -> alt.Chart:
 
 def _pooled_lines(base) -> alt.Chart:
     return (
-        base.transform_filter("datum.kind != 'observation'")
+        base.transform_filter("indexof(datum.kind, 'pooling') > 0")
         .mark_line(clip=True, strokeWidth=3)
         .encode(color=pooling_color(**STROKES), strokeDash=pooling_dash(**STROKES))
     )
@@ -567,7 +587,7 @@ def _density_panel(effect, title) -> alt.LayerChart:
     )
 
 
-def _effect_panel(reach, levels) -> alt.LayerChart:
+def _effect_panel(reach, factor, levels) -> alt.LayerChart:
     across = exact_scale(-reach, reach)
     effects = alt.Chart().transform_filter("datum.kind == 'effect'")
     zero = (
@@ -576,7 +596,7 @@ def _effect_panel(reach, levels) -> alt.LayerChart:
         .encode(alt.X("zero:Q", scale=across))
     )
     order = ["Intercept", "school"]
-    order += [f"{of}{level}" for of in ("ses", "cell ") for level in levels]
+    order += [f"{of}{level}" for of in (factor, "cell ") for level in levels]
     effects = effects.transform_calculate(
         row="datum.model + ': ' + datum.label",
         place=f"datum.model + indexof({json.dumps(order)}, datum.label)",
@@ -595,39 +615,50 @@ def _effect_panel(reach, levels) -> alt.LayerChart:
     )
 
 
-def _mean_panel(limits) -> alt.LayerChart:
-    across = alt.X("label:N", title="ses", sort=None, axis=alt.Axis(labelAngle=0))
+def _mean_panel(limits, response, factor, levels) -> alt.LayerChart:
+    across = alt.X("label:N", title=factor, sort=None, axis=alt.Axis(labelAngle=0))
     base = (
         alt.Chart()
         .transform_filter("datum.kind != 'effect' && datum.kind != 'absent'")
         .transform_calculate(pooling="datum.kind")
         .encode(
-            across.scale(domain=["low", "mid", "high"], padding=0.8),
-            alt.Y("value:Q", title="achievement", scale=exact_scale(*limits)),
+            across.scale(domain=levels, padding=0.8),
+            alt.Y("value:Q", title=response, scale=exact_scale(*limits)),
             pooling_color(),
             detail="model:N",
             tooltip=[
                 "pooling:N",
                 "model:N",
-                alt.Tooltip("label:N", title="ses"),
-                *number_tooltips(digits=2, value="achievement"),
+                alt.Tooltip("label:N", title=factor),
+                *number_tooltips(digits=2, value=response),
             ],
         )
     )
-    names = base.transform_filter("datum.label == 'high'").mark_text(
-        align="left", dx=8, fontSize=11
-    )
+    named = base.transform_filter(
+        f"datum.kind == 'partial pooling' && datum.label == {json.dumps(levels[-1])}"
+    ).transform_calculate(number="replace(datum.model, regexp('model ', 'g'), '')")
+    # The first prediction is named above its point, the other below: they often lie close.
+    names = [
+        named.transform_filter(f"(datum.place == 0) == {first}")
+        .mark_text(align="left", dx=8, dy=height, fontSize=12)
+        .encode(text="number:N", color=alt.value("currentColor"))
+        for first, height in (("true", -7), ("false", 8))
+    ]
     return alt.layer(
         base.mark_line(strokeWidth=2).encode(unlisted_dash()),
         base.mark_point(filled=True, size=80, opacity=1).encode(shape=pooling_shape()),
-        names.encode(text="model:N", color=alt.value("currentColor")),
+        *names,
     ).properties(
         width="container",
         height=300,
-        title=_title("['Mean of each ses: of all schools, of the', 'own pupils, of the models']"),
+        title=_title(
+            f"[{json.dumps(f'Mean of each {factor}: of all schools, of the')}, "
+            "'own pupils, of the models (by number)']"
+        ),
         description=(
-            "Line plot over low, mid and high ses: the average school, the means of one school's "
-            "own pupils, and the models' predictions. The control above chooses the school."
+            f"Line plot over the levels of {factor}, {', '.join(levels)}: the average "
+            "school, the means of one school's own pupils, and the models' "
+            "predictions. The control above chooses the school."
         ),
     )
 

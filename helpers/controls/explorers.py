@@ -282,7 +282,7 @@ def own_lines(
     Parameters
     ----------
     data : DataFrame
-        One row per observation; as many in every cluster.
+        One row per observation.
     table : DataFrame
         Made by ``shrinkage``, with the effects Intercept and `predictor`.
     response, predictor, cluster : str
@@ -291,13 +291,15 @@ def own_lines(
     Returns
     -------
     callable
-        ``f(<cluster>=label)`` gives rows of kind "observation" and of the three poolings, two per
-        line, with the columns kind, x, y and the sentence read_out.
+        ``f(<cluster>=label)`` gives rows of kind "observation", of the three poolings, two per
+        line, and "absent", to fill up to the largest cluster and for a line that a cluster lacks,
+        with the columns kind, x, y and the sentence read_out. See
+        :func:`helpers.explore_fit` for any fit in one line.
 
     Raises
     ------
     KeyError
-        If a column does not occur.
+        If a column or an effect does not occur.
 
     Examples
     --------
@@ -308,26 +310,25 @@ def own_lines(
     >>> print(lines(cluster=42)["read_out"].iloc[0])
     cluster 42|intercept: own 0.65, mixed 0.90|slope: own −0.702, mixed 0.282
     """
-    observations = {label: rows for label, rows in data.groupby(cluster)}
-    ends = np.array([data[predictor].min(), data[predictor].max()])
+    _require_columns(data, [response, predictor, cluster])
+    lacking = {"Intercept", predictor} - set(table["effect"])
+    if lacking:
+        raise KeyError(f"the table has no effect {sorted(lacking)}; let it vary in the fit.")
+    observations = _filled_up(data, response, predictor, cluster)
+    ends = np.array([data[predictor].min(), data[predictor].max()], dtype=float)
     estimates = table.set_index(["cluster", "effect"])
 
     def lines_of(**chosen) -> pd.DataFrame:
         label = chosen[cluster]
         own = estimates.loc[label]
-        parts = [
-            pd.DataFrame(
-                {
-                    "kind": "observation",
-                    "x": observations[label][predictor],
-                    "y": observations[label][response],
-                }
-            )
-        ]
+        parts = [observations[label]]
         for pooling in ("complete", "no", "partial"):
             coefficient = own[f"{pooling}_pooling"]
             heights = coefficient["Intercept"] + coefficient[predictor] * ends
-            parts.append(pd.DataFrame({"kind": f"{pooling} pooling", "x": ends, "y": heights}))
+            line = pd.DataFrame({"kind": f"{pooling} pooling", "x": ends, "y": heights})
+            # A cluster of too few rows has no line of its own.
+            line.loc[line["y"].isna(), ["kind", "y"]] = "absent", observations[label]["y"].iloc[0]
+            parts.append(line)
         words = [
             f"{name}: own {_number(own.loc[effect, 'no_pooling'], digits)}, "
             f"mixed {_number(own.loc[effect, 'partial_pooling'], digits)}"
@@ -337,6 +338,23 @@ def own_lines(
         return pd.concat(parts, ignore_index=True).assign(read_out=read_out)
 
     return lines_of
+
+
+def _require_columns(data, names) -> None:
+    missing = [name for name in names if name not in data.columns]
+    if missing:
+        raise KeyError(f"data has no column {missing}; it has {list(map(str, data.columns))}.")
+
+
+def _filled_up(data, response, predictor, cluster) -> dict:
+    """Observations by cluster (kind, x, y), with rows of kind "absent" up to the largest."""
+    largest = data.groupby(cluster, observed=True).size().max()
+    filled = {}
+    for label, rows in data.groupby(cluster, observed=True):
+        own = pd.DataFrame({"kind": "observation", "x": rows[predictor], "y": rows[response]})
+        gaps = own.iloc[[-1] * (largest - len(own))].assign(kind="absent")
+        filled[label] = pd.concat([own, gaps], ignore_index=True)
+    return filled
 
 
 def linked_clusters(
@@ -442,38 +460,53 @@ def linked_controls(clusters: pd.DataFrame) -> dict[str, list | dict]:
 
 def _number(value, digits) -> str:
     """Round as text: zero has no sign, and the minus is the one that charts write."""
+    if np.isnan(value):
+        return "none"
     return f"{value:z.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
-def own_path(data: pd.DataFrame) -> Callable[..., pd.DataFrame]:
-    """One student's grades.
+def own_path(
+    data: pd.DataFrame,
+    *,
+    response: str = "gpa",
+    predictor: str = "occasion",
+    cluster: str = "student",
+) -> Callable[..., pd.DataFrame]:
+    """One cluster's path over time, such as a student's grades.
 
     Parameters
     ----------
     data : DataFrame
-        student, occasion, gpa: one row per student and occasion.
+        One row per cluster and occasion.
+    response, predictor, cluster : str
+        Its columns.
 
     Returns
     -------
     callable
-        ``f(student)`` gives kind, x, y and the sentence read_out.
+        ``f(<cluster>=label)`` gives kind ("observation", or "absent" to fill up to the longest
+        path), x, y and the sentence read_out.
+
+    Raises
+    ------
+    KeyError
+        If a column does not occur.
 
     Examples
     --------
     >>> from helpers.data.datasets import load_gpa
-    >>> own_path(load_gpa())(1).shape
-    (6, 4)
+    >>> print(own_path(load_gpa())(student=1)["read_out"].iloc[0])
+    student 1: 2.2 at occasion 0, 2.6 at occasion 5
     """
-    paths = {student: path for student, path in data.groupby("student")}
+    _require_columns(data, [response, predictor, cluster])
+    paths = _filled_up(data.sort_values(predictor), response, predictor, cluster)
 
-    def path_of(student) -> pd.DataFrame:
-        path = paths[student]
-        grades = path["gpa"].to_numpy()
-        first, last = path["occasion"].min(), path["occasion"].max()
-        words = f"{grades[0]:.1f} in semester {first}, {grades[-1]:.1f} in semester {last}"
-        return pd.DataFrame({"kind": "observation", "x": path["occasion"], "y": grades}).assign(
-            read_out=f"student {student}: {words}"
-        )
+    def path_of(**chosen) -> pd.DataFrame:
+        label = chosen[cluster]
+        own = paths[label]
+        ends = own[own["kind"] == "observation"].iloc[[0, -1]]
+        words = ", ".join(f"{row.y:.3g} at {predictor} {row.x:.3g}" for row in ends.itertuples())
+        return own.assign(read_out=f"{cluster} {label}: {words}")
 
     return path_of
 
@@ -545,47 +578,54 @@ def _densities(table, grids) -> pd.DataFrame:
 
 
 def school_in_models(
-    data: pd.DataFrame, models: Mapping[str, MixedFit]
+    data: pd.DataFrame,
+    models: Mapping[str, MixedFit],
+    *,
+    response: str = "achievement",
+    factor: str = "ses",
+    cluster: str = "primary_school_id",
 ) -> Callable[..., pd.DataFrame]:
-    """One school's random effects and predictions in several models.
+    """One school's, or any cluster's, random effects and predictions in several models.
 
     Parameters
     ----------
     data : DataFrame
-        primary_school_id, ses, achievement: one row per pupil.
+        One row per observation.
     models : mapping of str to MixedFit
-        Fits of achievement on ses, with random effects of the school or of school and ses.
+        Fits of the response on the factor, with random effects of the cluster or of its cells.
+    response, factor, cluster : str
+        Columns of `data`; the factor is categorical.
 
     Returns
     -------
     callable
         ``f(school)`` gives kind ("effect", or "absent" where a cell has none; one of the
         poolings for the means per ses), model, label, value, lower, upper (95 % interval of an
-        effect) and the sentence read_out. A mean of no pupils is "absent" too. Models that predict
-        the same share their means.
+        effect), place (which of the different predictions) and the sentence read_out. A mean of no
+        pupils is "absent" too. Models that predict the same share their means.
     """
-    levels = list(data["ses"].cat.categories)
-    effects = {name: _labelled_effects(fit, levels) for name, fit in models.items()}
-    means = _different_means({name: _cell_means(fit, data) for name, fit in models.items()})
+    levels, columns = list(data[factor].cat.categories), [cluster, factor, response]
+    effects = {name: _labelled_effects(fit, factor, levels) for name, fit in models.items()}
+    means = {name: _cell_means(fit, data, *columns) for name, fit in models.items()}
+    means = _different_means(means)
     most_effects = 1 + len(levels)
 
     def school_view(school) -> pd.DataFrame:
         parts = []
         for model, table in effects.items():
-            own = table.loc[[school]]
+            own = table.loc[[str(school)]]
             gaps = pd.DataFrame({"kind": ["absent"] * (most_effects - len(own)), "label": ""})
             parts += [part.assign(model=model) for part in (own, gaps)]
-        for model, table in means.items():
-            parts.append(
-                _means_of(table.loc[school], "partial pooling", levels).assign(model=model)
-            )
+        for place, (model, table) in enumerate(means.items()):
+            partial = _means_of(table.loc[school], "partial pooling", levels)
+            parts.append(partial.assign(model=model, place=place))
         mean = table.loc[school]
         parts += [_means_of(mean, name, levels) for name in ("complete pooling", "no pooling")]
         counts = ", ".join(f"{n} {level}" for level, n in mean["n"].items())
-        last = effects[model].loc[[school]]
+        last = effects[model].loc[[str(school)]]
         return (
             pd.concat(parts, ignore_index=True)
-            .fillna({"value": 0.0, "lower": 0.0, "upper": 0.0, "model": ""})
+            .fillna({"value": 0.0, "lower": 0.0, "upper": 0.0, "model": "", "place": 0})
             .assign(read_out=f"school {school}|pupils: {counts}|{model}: {_in_words(last)}")
         )
 
@@ -623,10 +663,9 @@ def _in_words(effects) -> str:
 POOLED_MEANS = {"complete pooling": "average", "no pooling": "own", "partial pooling": "mixed"}
 
 
-def _cell_means(fit, data) -> pd.DataFrame:
-    """Count every school's pupils of each ses and give their means: n, own, mixed, average."""
-    pupils = data.groupby(["primary_school_id", "ses"], observed=False)["achievement"]
-    cells = pupils.agg(n="size", own="mean")
+def _cell_means(fit, data, cluster, factor, response) -> pd.DataFrame:
+    """Count every cluster's rows of each level and give their means: n, own, mixed, average."""
+    cells = data.groupby([cluster, factor], observed=False)[response].agg(n="size", own="mean")
     rows = cells.index.to_frame(index=False)
     return cells.assign(
         mixed=fit.predict(rows).to_numpy(),
@@ -634,20 +673,20 @@ def _cell_means(fit, data) -> pd.DataFrame:
     )
 
 
-def _labelled_effects(fit, levels) -> pd.DataFrame:
-    """Random effects by school, in order of the levels: kind, label, value, lower, upper."""
+def _labelled_effects(fit, factor, levels) -> pd.DataFrame:
+    """Random effects by school (text), by level: kind, label, value, lower, upper."""
     table = random_effects(fit)
     group = table["cluster"].astype(str)
     nested = table["grouping_factor"].str.contains(":")
     # Where cells have effects too, the intercept is the school's share of them.
     label = table["effect"].replace("Intercept", "school" if nested.any() else "Intercept")
     table["label"] = label.where(~nested, "cell " + group.str.split(":").str[-1])
-    table.index = group.str.split(":").str[0].astype(int)
+    table.index = group.str.split(":").str[0]
     table = table.rename(columns={"lower_2.5": "lower", "upper_97.5": "upper"})
     order = [
         "Intercept",
         "school",
-        *(f"{of}{level}" for of in ("ses", "cell ") for level in levels),
+        *(f"{of}{level}" for of in (factor, "cell ") for level in levels),
     ]
     return (
         table.assign(kind="effect")
@@ -664,14 +703,16 @@ WEIGHT_CONTROLS = {
 }
 
 
-def weights_at(table: pd.DataFrame) -> Callable[..., pd.DataFrame]:
+def weights_at(table: pd.DataFrame, *, arm: str = "treatment") -> Callable[..., pd.DataFrame]:
     r"""Weights and means of clusters whose sizes and intraclass correlation are chosen.
 
     Parameters
     ----------
     table : DataFrame
-        Made by ``cluster_means``: cluster, treatment, n, observed. The clusters with fewest
+        Made by ``cluster_means``: cluster, the arm, n, observed. The clusters with fewest
         observations are the small ones, the last cluster is the huge one.
+    arm : str
+        The column of the arms, which becomes the column treatment.
 
     Returns
     -------
@@ -696,9 +737,8 @@ def weights_at(table: pd.DataFrame) -> Callable[..., pd.DataFrame]:
     >>> weights_at(table)(0, 2, 10)["weight_partial"].round(3).tolist()[:2]
     [0.062, 0.312]
     """
-    clusters = table[["cluster", "treatment", "observed"]].assign(
-        treatment=table["treatment"].astype(str)
-    )
+    clusters = table[["cluster", "observed"]].assign(treatment=table[arm].astype(str))
+    first, last = clusters["treatment"].iloc[[0, -1]]
     given, is_small = table["n"].to_numpy(), table["n"] == table["n"].min()
 
     def weighted(intraclass_correlation=0.9, small_clusters=2, huge_cluster=10) -> pd.DataFrame:
@@ -717,13 +757,13 @@ def weights_at(table: pd.DataFrame) -> Callable[..., pd.DataFrame]:
         )
         means = frame[["mean_complete", "mean_partial", "mean_no"]].iloc[[0, -1]]
         complete, partial, no = (_number(effect, 2) for effect in means.diff().iloc[1])
-        control, intervention = (_number(mean, 2) for mean in means["mean_partial"])
+        ends = [_number(mean, 2) for mean in means["mean_partial"]]
         return frame.assign(
             read_out=(
-                f"intervention minus control:|every observation counts {complete}, "
+                f"{last} minus {first}:|every observation counts {complete}, "
                 f"mixed {partial},|every cluster counts {no}"
             ),
-            read_out_means=f"mixed model: control {control}, intervention {intervention}",
+            read_out_means=f"mixed model: {first} {ends[0]}, {last} {ends[1]}",
         )
 
     return weighted
