@@ -61,6 +61,8 @@ from helpers.tables import (
     variance_components,
 )
 
+__version__ = "0.1.0"
+
 __all__ = [
     "GPA_SETTINGS",
     "SCENARIOS",

@@ -1,12 +1,12 @@
 """What the papers of the repository say of it: files, commands, licences and citation."""
 
 import re
-import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
 
+import helpers
 from extensions.self_hosted import SCRIPTS
 from tests.browsing import SITE
 
@@ -93,8 +93,8 @@ def test_files_named_in_contributing_exist():
 
 def test_the_citation_names_this_version_and_its_sources():
     citation = yaml.safe_load(read("CITATION.cff"))
-    project = tomllib.loads(read("pyproject.toml"))["project"]
-    assert citation["version"] == project["version"]
+    assert citation["version"] == helpers.__version__
+    assert f"## {helpers.__version__}\n" in read("CHANGELOG.md")
     assert citation["title"] == yaml.safe_load(read("_config.yml"))["title"]
     addresses = [reference["url"] for reference in citation["references"]]
     assert len(addresses) == 3

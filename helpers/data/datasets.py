@@ -18,7 +18,12 @@ import pooch
 
 __all__ = ["DataFileError", "data_note", "load_gpa", "load_pupils", "load_sleepstudy"]
 
-DATA_FOLDER = Path(__file__).parents[2] / "data"
+# In a copy of the repository data/ stands at its top; an installed package brings it as files/.
+DATA_FOLDER = next(
+    folder
+    for folder in (Path(__file__).parent / "files", Path(__file__).parents[2] / "data")
+    if folder.is_dir()
+)
 FOLDER_VARIABLE = "COURSE_DATA_DIR"
 
 # One commit each: a branch could move, and the pinned hash would then fail for every reader.
