@@ -1,18 +1,31 @@
 """Shrinkage in mixed-effects models: data, fits, tables and figures of the course."""
 
-from helpers.controls import ExploreError, explore, explorers
+from helpers.controls import (
+    ExploreError,
+    explore,
+    explore_fit,
+    explore_predictions,
+    explore_what_if,
+    explorers,
+)
 from helpers.data import (
     GPA_SETTINGS,
     SCENARIOS,
     RRandom,
     create_data,
     data_note,
+    example_file,
     gpa_setting,
     load_gpa,
     load_pupils,
     load_sleepstudy,
+    merge_spellings,
+    months_since,
+    stack_occasions,
+    tidy_columns,
     treatment_clusters,
     true_coefficients,
+    within_between,
 )
 from helpers.models import (
     ConvergenceError,
@@ -24,6 +37,7 @@ from helpers.models import (
     fit_mixed,
     fit_pooled,
     likelihood_ratio_test,
+    mixed_formula,
     profile_curves,
 )
 from helpers.prose import claim
@@ -32,15 +46,19 @@ from helpers.studies import (
     estimation_errors,
     pooling_study,
     treatment_study,
+    what_if_study,
 )
 from helpers.tables import (
     check_data,
+    check_response,
+    cluster_curves,
     cluster_means,
     cluster_weights,
     coefficients,
     compare_models,
     compare_with_pooled,
     compound_symmetry,
+    describe_design,
     fixed_effects,
     intervals,
     intraclass_correlation,
@@ -60,10 +78,10 @@ from helpers.tables import (
     summarize_model,
     variance_components,
 )
-
-__version__ = "0.1.0"
+from helpers.version import __version__
 
 __all__ = [
+    "__version__",
     "GPA_SETTINGS",
     "SCENARIOS",
     "ConvergenceError",
@@ -73,7 +91,9 @@ __all__ = [
     "RRandom",
     "bootstrap",
     "check_data",
+    "check_response",
     "claim",
+    "cluster_curves",
     "cluster_means",
     "cluster_weights",
     "coefficients",
@@ -83,8 +103,13 @@ __all__ = [
     "coverage_study",
     "create_data",
     "data_note",
+    "describe_design",
+    "example_file",
     "estimation_errors",
     "explore",
+    "explore_fit",
+    "explore_predictions",
+    "explore_what_if",
     "explorers",
     "fit_by_cluster",
     "fit_many",
@@ -99,6 +124,9 @@ __all__ = [
     "load_pupils",
     "load_sleepstudy",
     "marginal_means",
+    "merge_spellings",
+    "mixed_formula",
+    "months_since",
     "marginal_slopes",
     "pairwise_contrasts",
     "normal_quantiles",
@@ -112,10 +140,14 @@ __all__ = [
     "reparameterize",
     "report",
     "shrinkage",
+    "stack_occasions",
     "summarize_fits",
     "summarize_model",
+    "tidy_columns",
     "treatment_clusters",
     "treatment_study",
     "true_coefficients",
     "variance_components",
+    "what_if_study",
+    "within_between",
 ]

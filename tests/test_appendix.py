@@ -4,6 +4,7 @@ import os
 import re
 from pathlib import Path
 
+import jupytext
 import numpy as np
 import pytest
 
@@ -18,7 +19,10 @@ TERMS = {
     "partial pooling", "shrinkage", "conditional sd", "REML criterion", "random slope",
     "singular fit", "variance component", "compound symmetry", "marginal mean",
     "intraclass correlation", "BLUP", "design matrix", "residual", "singleton",
-    "borrowing strength", "balanced design",
+    "borrowing strength", "balanced design", "AICc", "arm", "bootstrap",
+    "cluster-robust standard error", "covariance matrix", "coverage", "effective sample size",
+    "eigenvalue", "grouping factor", "informative cluster size", "Kenward-Roger", "likelihood",
+    "optimiser", "posterior", "prior", "profile interval", "twin",
 }  # fmt: skip
 
 
@@ -79,6 +83,36 @@ def test_glossary_defines_each_term_once_in_order():
     terms = defined_terms()
     assert set(terms) == TERMS
     assert terms == sorted(terms, key=str.lower)
+
+
+def exam_answers(seed):
+    """Work out the page of the exam with another seed."""
+    names = {}
+    for cell in jupytext.read(APPENDIX / "exam.md").cells:
+        if cell.cell_type == "code":
+            exec(cell.source.replace("seed = 501", f"seed = {seed}"), names)
+    keys = "tau2 sigma2 center half_width mean_slope slope_sd low statistic arm_mean row_mean worth"
+    return [*(names[key] for key in keys.split()), names["kept"][0], names["moves"].max()]
+
+
+def test_another_seed_gives_another_exam():
+    first, second = exam_answers(501), exam_answers(77)
+    assert not np.isclose(first, second, rtol=1e-3).any()
+
+
+def test_the_plan_of_teaching_fills_its_hours_and_names_questions_that_exist():
+    folder = ROOT / "chapters" / "exercises"
+    text = (folder / "teaching.md").read_text(encoding="utf-8")
+    plans = re.findall(r"\| minutes \|.*?\n\|---.*?\n((?:\|.*\n)+)", text)
+    assert len(plans) == 3
+    for rows in plans:
+        assert sum(int(row.split("|")[1]) for row in rows.splitlines()) == 90
+    asked = {path.name[:2].upper(): path.read_text("utf-8") for path in folder.glob("e[1-5]*.md")}
+    caught = re.findall(r"(E\d) questions? (\d)(?: and (\d))?", text)
+    assert len(caught) > 10
+    for exercises, *numbers in caught:
+        for number in filter(None, numbers):
+            assert f"\n## {number}. " in asked[exercises]
 
 
 def test_every_term_linked_from_a_page_is_defined():

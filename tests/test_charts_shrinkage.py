@@ -105,14 +105,6 @@ def test_estimator_errors_counts_wins():
     assert "best in 1 of 2 scenarios" in spec["description"]
 
 
-def test_moved_against_reports_the_correlation(table):
-    slopes = table[table["effect"] == "x"]
-    slopes = slopes.assign(deviation=slopes["no_pooling"] - slopes["fixed_effect"])
-    spec = charts.moved_against(slopes, "deviation", "moved", title="t").to_dict()
-    expected = slopes["deviation"].corr(slopes["moved"])
-    assert f"correlation {expected:.2f}" in spec["description"]
-
-
 def test_page_html_is_labelled_and_cannot_end_its_script_early():
     spec = {"description": 'a "quoted" <label>', "text": "</script><b>"}
     page = page_html(spec)

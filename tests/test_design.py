@@ -126,6 +126,8 @@ def test_new_rows_of_an_intercept_alone(data):
 
 def test_plain_names_of_interactions():
     assert plain_names(["C(a)[T.2]:b[x y]", "x"]) == ["C(a)2:bx y", "x"]
+    # A column may have brackets of its own.
+    assert plain_names(["f_0_", "v_1_[T.b]"], ["day [d]", "arm"]) == ["day [d]", "armb"]
 
 
 @pytest.mark.parametrize(

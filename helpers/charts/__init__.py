@@ -8,12 +8,19 @@ from helpers.charts.categorical import (
 )
 from helpers.charts.explorer_charts import (
     density_explorer,
-    line_explorer,
+    effect_explorer,
     pull_explorer,
     school_explorer,
     shrinkage_explorer,
     student_explorer,
     weight_explorer,
+    worlds_explorer,
+)
+from helpers.charts.fit_explorers import (
+    fit_line_explorer,
+    fit_path_explorer,
+    ribbon_explorer,
+    what_if_explorer,
 )
 from helpers.charts.inference import (
     bootstrap_histogram,
@@ -26,11 +33,11 @@ from helpers.charts.inference import (
 )
 from helpers.charts.inference_explorers import correlation_explorer, posterior_explorer
 from helpers.charts.likelihood import criterion_surface, speed_bars, speed_curves
+from helpers.charts.linked_explorer import linked_explorer
 from helpers.charts.shrinkage import (
     cluster_lines,
     count_outside,
     estimator_errors,
-    moved_against,
     shrinkage_paths,
 )
 from helpers.charts.slopes import (
@@ -59,13 +66,15 @@ __all__ = [
     "density_explorer",
     "distance_lines",
     "effect_densities",
+    "effect_explorer",
     "effect_intervals",
     "estimator_errors",
+    "fit_line_explorer",
+    "fit_path_explorer",
     "interval_forest",
     "level_profiles",
-    "line_explorer",
+    "linked_explorer",
     "matrix_heatmaps",
-    "moved_against",
     "posterior_explorer",
     "prediction_lines",
     "prediction_ribbons",
@@ -73,6 +82,7 @@ __all__ = [
     "pull_explorer",
     "quantile_plots",
     "residual_ranges",
+    "ribbon_explorer",
     "school_explorer",
     "setting_densities",
     "shrinkage_explorer",
@@ -83,4 +93,6 @@ __all__ = [
     "student_paths",
     "treatment_panels",
     "weight_explorer",
+    "what_if_explorer",
+    "worlds_explorer",
 ]

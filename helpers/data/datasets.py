@@ -18,12 +18,9 @@ import pooch
 
 __all__ = ["DataFileError", "data_note", "load_gpa", "load_pupils", "load_sleepstudy"]
 
-# In a copy of the repository data/ stands at its top; an installed package brings it as files/.
-DATA_FOLDER = next(
-    folder
-    for folder in (Path(__file__).parent / "files", Path(__file__).parents[2] / "data")
-    if folder.is_dir()
-)
+# Packed with an installed package, at the top of the repository.
+PACKED = Path(__file__).parent / "files"
+DATA_FOLDER = PACKED if PACKED.exists() else Path(__file__).parents[2] / "data"
 FOLDER_VARIABLE = "COURSE_DATA_DIR"
 
 # One commit each: a branch could move, and the pinned hash would then fail for every reader.
@@ -89,6 +86,7 @@ _SLEEPSTUDY = _Layout(
     cluster="Subject",
     n_clusters=18,
 )
+READING_SHA256 = "7f74acec5e6ee3f0a98dfcaec88bc30158c08600d5ce34e345d90c4b043ee6d6"
 _MEASUREMENTS = ("gpa", "achievement", "Reaction")
 
 
@@ -211,6 +209,33 @@ def load_sleepstudy():
         "the sleepstudy data of Belenky et al. (2003), as published with lme4",
         source="published",
     )
+
+
+def example_file():
+    """Find the untidy file of the page on your own data: reading scores of pupils in schools.
+
+    Returns
+    -------
+    pathlib.Path
+        Of ``reading.csv``, made by ``data/make_reading.py``; nobody's record is in it.
+
+    Raises
+    ------
+    DataFileError
+        If it is missing or changed.
+
+    Examples
+    --------
+    >>> pd.read_csv(example_file()).shape
+    (320, 7)
+    """
+    path = DATA_FOLDER / "reading.csv"
+    if not path.is_file() or _sha256(path) != READING_SHA256:
+        state = "is damaged" if path.is_file() else "is missing"
+        raise DataFileError(
+            f"{path} {state}. To restore it, run there: git checkout -- data/reading.csv"
+        )
+    return path
 
 
 def load_speed():
