@@ -162,6 +162,7 @@
   function play(model) {
     const { min, max, step, interval } = model.state;
     const button = element("button", { type: "button", className: "explore-play" });
+    const back = element("button", { type: "button", className: "explore-back" }, `back to ${model.get("description")}`);
     let frame = null;
     const show = () => {
       const name = model.named ?? "";
@@ -189,8 +190,12 @@
       frame = requestAnimationFrame((now) => move(model.shown, now)(now));
       show();
     });
+    back.addEventListener("click", () => {
+      stop();
+      model.set("value", min);
+    });
     show();
-    return button;
+    return element("span", { className: "explore-player" }, button, back);
   }
 
   function box(model) {
@@ -205,6 +210,16 @@
       else made.append(part);
     }
     return played ? made.firstChild : made;
+  }
+
+  // Controls that most readers do not need.
+  function accordion(model) {
+    const folds = model.get("children").map((reference, at) => {
+      const child = modelOf(reference);
+      const summary = element("summary", {}, model.get("titles")[at]);
+      return element("details", { className: "explore-fold" }, summary, KINDS[child.kind](child));
+    });
+    return element("div", { className: "explore-folds" }, ...folds);
   }
 
   // A chart is drawn when it comes near the window; until then its first state stands there.
@@ -229,6 +244,7 @@
     BoxModel: box,
     HBoxModel: box,
     VBoxModel: box,
+    AccordionModel: accordion,
     SelectionSliderModel: selectionSlider,
     IntSliderModel: numberSlider,
     FloatSliderModel: numberSlider,
@@ -266,9 +282,141 @@
     view.replaceWith(drawn);
     const charts = (of) => [of, ...(of.get("children") ?? []).map(modelOf).flatMap(charts)];
     for (const each of charts(model).filter((one) => one.draw)) {
+      drawn.append(tools(drawn, each));
       whenNear(still ?? place, () => each.draw(still));
     }
     return true;
+  }
+
+  // What a reader sets stands in the address, "#fig-own-lines.cluster=42": a reload keeps it, a link
+  // shares it. Values are the words of the controls, which outlive a change of their order.
+  const explorers = [];
+
+  function settingsOf(chart) {
+    const links = [...models.values()].filter(({ kind, state }) => kind === "LinkModel" && modelOf(state.target[0]) === chart);
+    return links
+      .map(({ state: { source, target } }) => {
+        const [control, trait, name] = [modelOf(source[0]), source[1], target[1]];
+        return { control, trait, name, first: control.get(trait) };
+      })
+      .filter(({ name }) => name !== "preset");
+  }
+
+  const wordOf = ({ control, trait }) => {
+    const value = control.get(trait);
+    return trait === "index" ? control.get("_options_labels")[value] : String(value);
+  };
+
+  function give({ control, trait, first }, word) {
+    const { min, max, _options_labels: labels } = control.state;
+    const value = trait === "index" ? labels.indexOf(word) : typeof first === "boolean" ? word === "true" : Math.round(word);
+    const known = word !== null && (trait === "index" ? value >= 0 : typeof first === "boolean" || (value >= min && value <= max));
+    control.set(trait, known ? value : first);
+  }
+
+  function wordsOf({ name, settings }, whole) {
+    const changed = settings.filter(({ control, trait, first }) => control.get(trait) !== first);
+    const named = changed.length || !whole ? changed : settings.slice(0, 1);
+    return named.map((setting) => [`${name}.${setting.name}`, wordOf(setting)]);
+  }
+
+  const addressOf = (words) => `${location.pathname}${location.search}${words.length ? `#${new URLSearchParams(words)}` : ""}`;
+  const inAddress = () => new URLSearchParams(location.hash.slice(1));
+  const isNamed = (words, { name, settings }) => settings.some((setting) => words.has(`${name}.${setting.name}`));
+
+  let writing;
+  function writeAddress() {
+    clearTimeout(writing);
+    writing = setTimeout(() => {
+      const words = explorers.flatMap((explorer) => wordsOf(explorer, false));
+      const before = inAddress();
+      // The anchor of a section stays until something is set.
+      if (words.length || explorers.some((explorer) => isNamed(before, explorer))) {
+        history.replaceState(history.state, "", addressOf(words));
+      }
+    }, 300);
+  }
+
+  function readAddress() {
+    const words = inAddress();
+    const named = explorers.filter((explorer) => isNamed(words, explorer));
+    if (!named.length) return;
+    for (const { name, settings } of explorers) {
+      for (const setting of settings) give(setting, words.get(`${name}.${setting.name}`));
+    }
+    return named[0].drawn;
+  }
+
+  // Behind a prediction nothing is seen: whoever follows a link to it has had its answer told.
+  function showLinked(drawn) {
+    drawn?.closest("[hidden]")?.dispatchEvent(new Event("beforematch"));
+    drawn?.scrollIntoView({ block: "nearest" });
+  }
+
+  // Below the chart: what can be done with a state, and what was kept to compare with.
+  function tools(drawn, chart) {
+    const id = drawn.closest("figure[id]")?.id ?? `explorer-${explorers.length + 1}`;
+    const explorer = { name: id, drawn, settings: settingsOf(chart) };
+    explorers.push(explorer);
+    for (const { control, trait } of explorer.settings) control.on(`change:${trait}`, writeAddress);
+    const said = element("span", { className: "explore-said", role: "status" });
+    const button = (text, act) => {
+      const made = element("button", { type: "button" }, text);
+      made.addEventListener("click", act);
+      return made;
+    };
+    const copy = button("Copy link", async () => {
+      const address = addressOf(wordsOf(explorer, true));
+      try {
+        await navigator.clipboard.writeText(new URL(address, location.href).href);
+        said.textContent = "Link copied.";
+      } catch {
+        history.replaceState(history.state, "", address);
+        said.textContent = "The link is now the address of this page.";
+      }
+      setTimeout(() => (said.textContent = ""), 4000);
+    });
+    const again = button("Start again", () => explorer.settings.forEach(({ control, trait, first }) => control.set(trait, first)));
+    return element("div", { className: "explore-tools" }, ...ghost(explorer, button), again, copy, said);
+  }
+
+  // The marks of a state to compare with stay behind the chart, faint; what the chart said, below.
+  function ghost({ drawn, settings }, button) {
+    let kept = [];
+    const said = element("span", { className: "explore-kept" });
+    const charts = () => [...drawn.querySelectorAll(".explore-charts svg.marks")];
+    const forget = () => {
+      kept = [];
+      drawn.querySelectorAll(".explore-ghost").forEach((old) => old.remove());
+      said.textContent = "";
+      [keep.textContent, back.hidden] = ["Keep this as A", true];
+    };
+    const keep = button("Keep this as A", () => {
+      if (kept.length) return forget();
+      kept = settings.map(({ control, trait }) => control.get(trait));
+      said.textContent = `A: ${charts().map(wordsIn).join(". ")}`;
+      for (const chart of charts()) chart.before(marksOf(chart));
+      [keep.textContent, back.hidden] = ["Forget A", false];
+    });
+    const back = button("Back to A", () => settings.forEach(({ control, trait }, at) => control.set(trait, kept[at])));
+    back.hidden = true;
+    // In another room the marks would stand elsewhere.
+    let room = drawn.offsetWidth;
+    new ResizeObserver(() => {
+      if (room && room !== drawn.offsetWidth && kept.length) forget();
+      room = drawn.offsetWidth;
+    }).observe(drawn);
+    return [keep, back, said];
+  }
+
+  const wordsIn = (chart) => [...chart.querySelectorAll(".role-title-text text tspan, .role-title-text text:not(:has(tspan))")].map((line) => line.textContent).join(" ");
+
+  function marksOf(chart) {
+    const copy = chart.cloneNode(true);
+    copy.setAttribute("class", "explore-ghost");
+    copy.setAttribute("aria-hidden", "true");
+    copy.querySelectorAll(".role-title, .role-axis, .role-legend, .mark-text").forEach((part) => part.remove());
+    return copy;
   }
 
   // The widget manager reads the whole state from the page, so what lies aside is put back.
@@ -303,4 +451,9 @@
     const views = [...document.querySelectorAll(VIEW)];
     if (views.filter((view) => !drawView(view)).length) leaveToManager(script, every);
   }
+  const linked = readAddress();
+  const [arrival] = performance.getEntriesByType("navigation");
+  // After a reload the browser itself returns to where the page was.
+  if (arrival?.type === "navigate") window.addEventListener("load", () => showLinked(linked));
+  window.addEventListener("hashchange", () => showLinked(readAddress()));
 })();

@@ -21,7 +21,7 @@ FIGURE = re.compile(
     r'<figure class="vega-chart"[^>]*><script type="application/json">(.*?)</script></figure>', re.S
 )
 GROUPS = re.compile(
-    r'<div class="(?:chart-grid" style="--columns:(?P<columns>\d+)"|explore-static")>'
+    r'<div class="(?:chart-grid|explore-static)" style="--columns:(?P<columns>\d+)">'
     r"(?P<figures>(?:<figure.*?</figure>)+)</div>",
     re.S,
 )
@@ -63,7 +63,7 @@ def draw_charts(app, pagename, templatename, context, doctree):
 
     def group(found):
         figures = found["figures"]
-        columns = int(found["columns"] or figures.count("<figure"))
+        columns = int(found["columns"])
         return found[0].replace(
             figures, FIGURE.sub(lambda figure: drawn_figure(app, figure[1], columns), figures)
         )

@@ -163,7 +163,7 @@ class Evaluated(RoleBase):
             data = {FAILURE: str(missing)}
         if FAILURE in data:
             return [create_warning(data[FAILURE], self.document, int(line), "eval")], []
-        node = nodes.inline(text=data["text/plain"], classes=["pasted-text"])
+        node = nodes.inline(text=data["text/plain"], classes=["evaluated"])
         self.set_source_info(node)
         return [node], []
 

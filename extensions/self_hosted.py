@@ -42,6 +42,8 @@ LICENCES = {
 }
 # In the order in which controls.js loads them where it has to.
 LATER = {"vega": ["vega.js"], "manager": ["vega.js", "require.js", "widgets.js", "embed-amd.js"]}
+# In single quotes, as controls.js asks for it: light_pages.py adds a checksum to the others.
+PRELOAD = '<link rel="preload" as="script" fetchpriority="low" href=\'{}\'>'
 STATE_TYPE = "application/vnd.jupyter.widget-state+json"
 VIEW = re.compile(r'<script type="application/vnd\.jupyter\.widget-view\+json">(.*?)</script>')
 # Rows of controls, as book.css counts them before the controls are there.
@@ -63,6 +65,11 @@ def write_scripts(app):
         if not source.exists():
             raise ExtensionError(f"{source} is missing: run `make book`, which installs it")
         shutil.copy(source, static / name)
+    widgets = (static / "widgets.js").read_text(encoding="utf-8")
+    if "v=CHECKSUM" not in widgets:
+        raise ExtensionError("widgets.js should ask for anywidget.js?v=CHECKSUM")
+    asked = widgets.replace("v=CHECKSUM", f"v={checksum(static / 'anywidget.js')}")
+    (static / "widgets.js").write_text(asked, encoding="utf-8")
     (static / "vega.js").write_text(vega_bundle(), encoding="utf-8")
     (static / "controls.js").write_text(controls_script(), encoding="utf-8")
     shutil.copy(EXPLORE / "explore.css", static / "explore.css")
@@ -102,9 +109,18 @@ def add_scripts(app, pagename, templatename, context, doctree):
         f"data-{name}": " ".join(folder + versioned(app, script) for script in scripts)
         for name, scripts in LATER.items()
     }
+    asides = [m["state"]["_aside"] for m in every["state"].values() if "_aside" in m["state"]]
+    if asides and is_at_the_top(body):
+        addresses = [later["data-vega"], folder + asides[0]]
+        context["metatags"] = context.get("metatags", "") + "".join(map(PRELOAD.format, addresses))
     app.add_css_file("explore.css")
     app.add_js_file("controls.js", loading_method="defer", priority=400, **later)
     context["body"] += f'<script type="{STATE_TYPE}">{kept}</script>'
+
+
+def is_at_the_top(body):
+    """Whether a page begins with an explorer: it is seen without scrolling."""
+    return VIEW.search(body).start() < body.find("<h2")
 
 
 def put_aside(app, model):
@@ -138,5 +154,9 @@ def count_controls(name, models):
 
 def versioned(app, name):
     """Return the name of a script with the checksum of its content, as Sphinx writes it."""
-    content = Path(app.outdir, "_static", name).read_bytes()
-    return f"{name}?v={hashlib.sha256(content).hexdigest()[:8]}"
+    return f"{name}?v={checksum(Path(app.outdir, '_static', name))}"
+
+
+def checksum(path):
+    """Return the first digits of the checksum of a file's content."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:8]

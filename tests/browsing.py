@@ -31,6 +31,7 @@ DRAWN = """() => {
         && charts.every(has("svg.marks"))
         && announced.every((still) => still.classList.contains("explore-replaced"));
 }"""
+UNFOLD = "document.querySelectorAll('.explore-fold').forEach((fold) => (fold.open = true))"
 # Bring the explorers near the window, one after the other, and return to where the page was.
 APPROACH = """async () => {
     const top = scrollY;
@@ -116,9 +117,11 @@ class Visit:
         if message.type in ("error", "warning") and not NOT_OURS.search(message.text):
             self.troubles.append(message.text)
 
-    def open(self, url):
-        """Load a page and wait until each of its charts is drawn."""
+    def open(self, url, *, folded=False):
+        """Load a page, unfold its controls, and wait until each of its charts is drawn."""
         self.page.goto(url)
+        if not folded:
+            self.page.evaluate(UNFOLD)
         self.page.evaluate(APPROACH)
         self.page.wait_for_function(DRAWN)
         return self.page

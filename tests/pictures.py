@@ -24,7 +24,7 @@ FIGURE = '.vega-chart[aria-label*="baseline"]'
 def picture_explorer(visit, address, name, *, at, choose=(), click=(), press=()):
     """Set the controls of an explorer and save what it shows."""
     chapter, number = at
-    page = visit.open(f"{address}/chapters/{chapter}.html")
+    page = visit.open(f"{address}/chapters/{chapter}.html", folded=True)
     explorer = page.locator(".explore").nth(number)
     for label in choose:
         explorer.locator("select").select_option(label=label)

@@ -40,7 +40,7 @@ def test_path_panels_draw_everybody_and_the_student(gpa):
     assert len(everybody) == 200 and set("012345") <= set(everybody.columns)
     grades = gpa[gpa["student"] == 3].sort_values("occasion")["gpa"]
     assert own.sort_values("occasion")["gpa"].tolist() == grades.tolist()
-    assert everybody.set_index("student").loc[3, list("012345")].tolist() == grades.tolist()
+    assert everybody.set_index("number").loc[2, list("012345")].tolist() == grades.tolist()
     spec = grid.charts[1].to_dict()
     assert spec["title"] == "student 3: stays flat"
     assert ", ".join(f"{grade:.1f}" for grade in grades) in spec["description"]
@@ -179,3 +179,32 @@ def test_a_level_line_does_not_fall():
 def test_prediction_lines_refuse_a_missing_predictor(table):
     with pytest.raises(ValueError, match=r"lacks the effects \['x'\]"):
         charts.prediction_lines(table, "x", (0, 1))
+
+
+def test_paths_have_the_reader_s_names_sizes_and_times():
+    stream = np.random.default_rng(3)
+    data = pd.DataFrame({"pain (0-10)": stream.uniform(0, 10, 30), "ward [no.]": list("abc") * 10})
+    data["months"] = stream.uniform(0, 24, 30)
+    names = {"response": "pain (0-10)", "predictor": "months", "cluster": "ward [no.]"}
+    dropout = data.drop(index=[0, 3, 6])
+    for rows in (data, dropout, dropout.assign(months=np.arange(27) // 3)):
+        chart = charts.student_paths(rows, {"b": "up and down"}, **names).charts[0]
+        spec = chart.to_dict()
+        assert spec["title"] == "ward [no.] b: up and down"
+        axes = [spec["layer"][0]["encoding"][axis]["title"] for axis in "xy"]
+        assert axes == ["months", "pain (0-10)"]
+        svg = vl_convert.vegalite_to_svg(spec)
+        lines = re.findall(r'mark-line[^>]*><path[^>]* d="([^"]*)"', svg)
+        # Of every path but the chosen one, which is drawn twice, one step less than it has points.
+        assert sum(line.count("L") for line in lines) == len(rows) - 3 + 9
+    with pytest.raises(ValueError, match="no column 'gpa', 'occasion', 'student'.*response="):
+        charts.student_paths(data, {"b": ""})
+
+
+def test_lines_are_named_by_the_fit_s_response(gpa):
+    data = gpa.rename(columns={"gpa": "marks"})
+    table = shrinkage(fit_mixed("marks ~ occasion + (occasion | student)", data))
+    panel = charts.prediction_lines(table, "occasion", (0, 5)).charts[0].to_dict()
+    assert panel["encoding"]["y"]["title"] == "predicted marks"
+    with pytest.raises(ValueError, match=r"lacks the effects \['weeks'\]"):
+        charts.prediction_lines(table, "weeks", (0, 5))

@@ -165,3 +165,22 @@ def test_distance_lines_refuse_clusters_of_several_fits(distances):
     mixed = pd.concat([distances, distances.assign(share=0.5)])
     with pytest.raises(ValueError, match="different shares"):
         charts.distance_lines(mixed, title=TITLE)
+
+
+def test_arm_means_take_any_names_and_arms_that_alternate(data, means):
+    names = {"y": "pain", "treatment": "drug", "cluster": "ward"}
+    shuffled = data.sample(frac=1, random_state=1).rename(columns=names)
+    columns = {"response": "pain", "arm": "drug", "cluster": "ward"}
+    spec = charts.arm_means(shuffled, means, title="shuffled", **columns).to_dict()
+    axes = spec["layer"][0]["encoding"]
+    assert (axes["x"]["title"], axes["y"]["title"]) == ("ward (observations)", "pain")
+    rows = pd.DataFrame(spec["datasets"][spec["layer"][0]["data"]["name"]])
+    place = rows.groupby("cluster")["position"].mean().round()
+    arms = shuffled.drop_duplicates("ward").set_index("ward")["drug"].astype(str)
+    in_order = arms[place.sort_values().index].tolist()
+    assert in_order == sorted(in_order, key=in_order.index)
+    both = shuffled.assign(ward=1)
+    with pytest.raises(ValueError, match="cluster 1 lies in 2 arms"):
+        charts.arm_means(both, means, title="", **columns)
+    with pytest.raises(ValueError, match="no column 'y'"):
+        charts.arm_means(shuffled, means, title="")

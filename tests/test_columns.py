@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers.models.columns import DataError, check_columns, match_values
+from helpers.models.columns import DataError, check_columns, match_values, nearly_known
 from helpers.models.fits import fit_by_cluster, fit_mixed, fit_pooled
 
 SLOPES = "y ~ x + (x | g)"
@@ -89,7 +89,14 @@ REFUSED = {
     "periods": (pd.period_range("2020-01", periods=72, freq="M"), "holds periods"),
     "numbers as objects": (np.arange(72).astype(object), "pd.to_numeric"),
     "complex": (np.arange(72) + 1j, "complex"),
-    "text and numbers": (["a", 1] * 36, "mixes kinds"),
+    "text and numbers": (
+        ["k.A.", *range(71)],
+        r"mixes text \(1 of 72 rows, such as 'k.A.'\) and numbers",
+    ),
+    "percentages": ([f"{number} %" for number in range(72)], "such as '0 %': 72 different ones"),
+    "units": ([f"{number} kg" for number in range(36)] * 2, "numbers as text, such as '0 kg'"),
+    "amounts": ([f"{number},{number:03} €" for number in range(10, 82)], "would be a category"),
+    "text of its own in each row": ([f"note {chr(65 + n)}" for n in range(72)], "72 different"),
     "one word among numbers": ([*map(str, range(71)), "k.A."], "'k.A.' in 1 of 72 rows"),
     "decimal commas": ([f"{number},5" for number in range(72)], "points for commas"),
     "numbers as text": ([f"{number}.5" for number in range(72)], "numbers as text, such as '0.5'"),
@@ -204,3 +211,32 @@ def test_numbers_as_categories_have_levels_too():
     np.testing.assert_allclose(fit.predict(frame().head(7)), fit.predict().head(7))
     with pytest.raises(DataError, match="'x' has the level '2.5'"):
         fit.predict(frame(x=2.5))
+
+
+@pytest.mark.parametrize("label", ["schule süd", "Schule Süd ", "Schule Süüd", "Schule  Süd"])
+def test_a_label_that_differs_a_little_from_a_known_one_is_found(label):
+    known = pd.Index(["Schule Süd", "Schule Nord", "Haus 7"])
+    assert nearly_known(pd.Series([label]), known) == {label: "Schule Süd"}
+
+
+@pytest.mark.parametrize("label", ["Schule Süd", "Haus 8", "Haus 71", "Gymnasium", 7, None])
+def test_another_label_is_not_taken_for_a_known_one(label):
+    known = pd.Index(["Schule Süd", "Schule Nord", "Haus 7"])
+    assert nearly_known(pd.Series([label], dtype=object), known) == {}
+
+
+def test_a_misspelt_cluster_is_predicted_with_a_warning_a_new_one_without(recwarn):
+    fit = fit_mixed(SLOPES, frame(g=frame()["g"].map("Ward {}".format)))
+    new = fit.predict(pd.DataFrame({"x": [0.0], "g": ["Ward 99"]}))
+    assert not recwarn.list
+    with pytest.warns(UserWarning, match="'ward 3 ', not 'Ward 3'"):
+        assert fit.predict(pd.DataFrame({"x": [0.0], "g": ["ward 3 "]})).equals(new)
+
+
+@pytest.mark.parametrize("values", [(0, 1), (1, 2), (-1.5, 3)])
+def test_a_response_of_two_values_is_warned_of(values):
+    data = frame(y=np.where(frame()["y"] > 3, *values))
+    with pytest.warns(UserWarning, match=f"{values[0]:g} or {values[1]:g} .* glmer"):
+        fit_mixed("y ~ x + (1 | g)", data)
+    with pytest.raises(DataError, match="has two values, '.*', '.*': .*glmer"):
+        fit_mixed("y ~ x + (1 | g)", data.assign(y=data["y"].map("grade {}".format)))

@@ -7,11 +7,18 @@ import re
 import numpy as np
 import pytest
 
-from helpers import cluster_means, fit_mixed, treatment_clusters
+from helpers import (
+    cluster_means,
+    create_data,
+    fit_mixed,
+    random_covariance,
+    treatment_clusters,
+)
 from helpers.controls.explorers import (
     SHRINKAGE_CONTROLS,
     WEIGHT_CONTROLS,
     pulled_clusters,
+    pulled_worlds,
     shrinkage_sample,
     weights_at,
 )
@@ -19,11 +26,15 @@ from tests.browsing import PAGES, SITE
 
 EXPLORERS = {
     "chapters/index": 1,
-    "chapters/shrinkage": 3,
+    "chapters/shrinkage": 5,
     "chapters/random-slopes": 3,
     "chapters/categorical-effects": 1,
     "chapters/cluster-weighting": 1,
+    "chapters/your-data": 3,
+    "chapters/appendix/bayes": 1,
 }
+LINKED = ".explore:has(.explore-drags)"
+SIX_WORLDS = ".explore:has(.explore-charts > :nth-child(6))"
 SELECTORS = ".explore-control :is(input[type=range], input[type=checkbox], select, button)"
 # With Tab a browser goes to the chosen one of a group of radio buttons.
 REACHED = f"{SELECTORS}, .explore-control input[type=radio]:checked"
@@ -144,20 +155,21 @@ def test_controls_speak_their_name_and_value(visit, address, name):
         assert handle.evaluate("e => parseFloat(getComputedStyle(e).outlineWidth)") >= 2
     for group in page.get_by_role("radiogroup").all():
         assert group.evaluate("g => document.getElementById(g.getAttribute('aria-labelledby'))")
-    for button in page.locator(".explore :is(button, .explore-options label)").all():
+    for button in page.locator(".explore :is(button, .explore-options label):visible").all():
         assert button.inner_text().strip() or button.get_attribute("aria-label")
         assert min(button.bounding_box()[side] for side in ("width", "height")) >= 24
 
 
 def test_what_a_chart_says_is_spoken(visit, address):
     page = visit().open(f"{address}/chapters/shrinkage.html")
-    explorers = page.locator(".explore")
-    first, second = explorers.nth(2), explorers.last
+    first, second = page.locator(LINKED), page.locator(".explore").last
     set_slider(first, "cluster", 41)
     set_slider(second, "cluster", 42)
     spoken = first.locator(".explore-spoken[role=status]")
     page.wait_for_function("e => e.textContent.includes('cluster 42')", arg=spoken.element_handle())
-    assert "slope: own −0.702, mixed 0.282" in spoken.text_content()
+    assert "own intercept, slope: 0.65, −0.70" in spoken.text_content()
+    # What has not changed is not said again.
+    assert "All clusters" not in spoken.text_content()
     spoken = second.locator(".explore-spoken[role=status]")
     page.wait_for_function("e => e.textContent.includes('cluster 42')", arg=spoken.element_handle())
     assert "own intercept, slope: 0.65, −0.70" in spoken.text_content()
@@ -224,7 +236,15 @@ def test_drawn_positions_are_pythons(visit, address, seed):
     paths = np.stack([own, now], axis=1)[has_line]
     assert np.abs(line_points(explorer, 0, points=2) - paths).max() <= 0.5
     assert np.abs(line_points(explorer, 1, points=1) - paths[:, :1]).max() <= 0.5
-    assert np.abs(positions(explorer, 2) - now).max() <= 0.5
+    assert np.abs(positions(explorer, 3) - now).max() <= 0.5
+    said = explorer.locator(".role-title-text").text_content()
+    off = table.loc[has_line, ["no_x", "partial_x"]].sub(table.loc[has_line, "true_x"], axis=0)
+    pulled = off["no_x"] + share / 100 * (off["partial_x"] - off["no_x"])
+    told = [float(number) for number in re.findall(r"(?:estimates|pooling) (\d+\.\d{3})", said)]
+    assert told == pytest.approx([(e**2).mean() ** 0.5 for e in (off["no_x"], pulled)], rel=2e-3)
+    explorer.get_by_role("checkbox", name="show the truth").check()
+    page.wait_for_timeout(200)
+    assert np.abs(positions(explorer, 9) - pixels("true")).max() <= 0.5
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -259,13 +279,13 @@ def test_a_cluster_without_a_line_has_no_estimate_of_its_own(visit, address):
     for _ in range(single + 1):
         explorer.get_by_role("slider", name="cluster", exact=True).press("ArrowRight")
     page.wait_for_timeout(500)
-    words = explorer.locator(".layer_6_marks").text_content()
+    words = explorer.locator(".layer_7_marks").text_content()
     assert f"cluster {single + 1}, observations: {table['n'][single]}" in words
     assert "own intercept, slope: none" in words
     assert "singular fit" in explorer.locator(".role-title-text").text_content()
     assert len(line_points(explorer, 1, points=1)) == (table["n"] >= 2).sum()
     beyond = table[["no_Intercept", "no_x"]].sub([1, 0.5]).abs().gt(2.5).any(axis=1)
-    said = explorer.locator(".layer_7_marks").text_content()
+    said = explorer.locator(".layer_8_marks").text_content()
     assert said == f"own estimates outside the frame: {(beyond & (table['n'] >= 2)).sum()}"
 
 
@@ -299,12 +319,246 @@ def test_presets_set_the_controls_and_controls_name_the_preset(visit, address):
 def test_play_runs_when_asked_and_not_before(visit, address):
     page = visit(reduced_motion="reduce").open(f"{address}/chapters/shrinkage.html")
     handle = page.get_by_role("slider", name="pooling", exact=True)
-    handle.press("Home")
     page.wait_for_timeout(300)
     assert handle.get_attribute("aria-valuetext") == "0"
     page.get_by_role("button", name="play pooling").press("Enter")
     page.wait_for_timeout(600)
     assert int(handle.get_attribute("aria-valuetext")) > 0
+
+
+def test_back_returns_to_own_estimates(visit, address):
+    page = visit().open(f"{address}/chapters/index.html")
+    handle = page.get_by_role("slider", name="pull", exact=True)
+    page.get_by_role("button", name="play pull").click()
+    page.wait_for_timeout(400)
+    page.get_by_role("button", name="back to own estimates").click()
+    page.wait_for_timeout(300)
+    assert handle.get_attribute("aria-valuetext") == "0"
+    page.get_by_role("button", name="play pull").wait_for()
+
+
+def shown(explorer):
+    """Names and words of all controls of an explorer."""
+    return explorer.evaluate(
+        """box => [...box.querySelectorAll(".explore-control")].map((row) => {
+            const chosen = row.querySelector("select")?.selectedOptions[0]
+                ?? row.querySelector(":checked")?.parentElement;
+            return [row.textContent, chosen?.textContent];
+        })"""
+    )
+
+
+@pytest.mark.parametrize("name", EXPLORERS)
+def test_a_reload_and_a_link_keep_what_was_set(visit, address, name):
+    visited = visit()
+    page = visited.open(f"{address}/{name}.html")
+    for explorer in page.locator(".explore").all():
+        for handle in explorer.get_by_role("slider").all():
+            handle.press("ArrowRight")
+            handle.press("ArrowRight")
+        for group in explorer.get_by_role("radiogroup").all():
+            group.get_by_role("radio").last.check()
+        for box in explorer.get_by_role("checkbox").all():
+            box.check()
+    page.wait_for_timeout(700)
+    before = [shown(explorer) for explorer in page.locator(".explore").all()]
+    set_to = page.url
+    assert "#" in set_to
+    page.reload()
+    page.wait_for_timeout(700)
+    assert [shown(explorer) for explorer in page.locator(".explore").all()] == before
+    other = visit().open(set_to)
+    other.wait_for_timeout(500)
+    assert [shown(explorer) for explorer in other.locator(".explore").all()] == before
+    for again in other.get_by_role("button", name="Start again").all():
+        again.click()
+    other.wait_for_timeout(700)
+    assert "#" not in other.url
+    assert visited.troubles == []
+
+
+def test_a_copied_link_leads_to_its_explorer_alone(visit, address):
+    visited = visit(permissions=["clipboard-read", "clipboard-write"])
+    page = visited.open(f"{address}/chapters/shrinkage.html")
+    page.get_by_role("slider", name="pull", exact=True).first.fill("70")
+    explorer = page.locator(".explore").last
+    explorer.locator("select").first.select_option("unbalanced")
+    explorer.get_by_role("button", name="Copy link").click()
+    explorer.get_by_text("Link copied.").wait_for()
+    link = page.evaluate("navigator.clipboard.readText()")
+    assert "pull=" not in link
+    other = visit().page
+    other.goto(link)
+    linked = other.locator(".explore").last
+    other.wait_for_function("scrollY > 1000")
+    other.wait_for_timeout(500)
+    assert linked.is_visible() and linked.evaluate("e => e.getBoundingClientRect().top") < 900
+    assert linked.locator("select").first.evaluate("e => e.value") == "unbalanced"
+
+
+@pytest.mark.parametrize("address_ends", ["#who-moves-most", "#fig.pull=3", "#a.b=c&&%%", "#1=2"])
+def test_other_anchors_change_nothing(visit, address, address_ends):
+    visited = visit()
+    page = visited.open(f"{address}/chapters/shrinkage.html{address_ends}")
+    page.wait_for_timeout(500)
+    assert page.get_by_role("slider", name="pull", exact=True).first.input_value() == "0"
+    assert page.url.endswith(address_ends)
+    assert visited.troubles == []
+
+
+def test_values_that_a_control_has_not_are_left_out(visit, address):
+    visited = visit()
+    page = visited.open(f"{address}/chapters/index.html")
+    slider = page.get_by_role("slider", name="pull", exact=True)
+    slider.fill("40")
+    page.wait_for_timeout(500)
+    name = page.url.split("#")[1].split(".pull")[0]
+    wrong = f"#{name}.pull=900&{name}.world=nowhere&{name}.show_the_truth=perhaps"
+    page = visit().open(f"{address}/chapters/index.html{wrong}")
+    assert page.get_by_role("slider", name="pull", exact=True).input_value() == "0"
+    assert page.get_by_role("radio", name="baseline").is_checked()
+    assert visited.troubles == []
+
+
+def test_what_was_kept_stays_faint_behind_the_chart(visit, address):
+    page = visit().open(f"{address}/chapters/index.html")
+    explorer = page.locator(".explore")
+    slider = page.get_by_role("slider", name="pull", exact=True)
+    slider.fill("30")
+    page.wait_for_timeout(300)
+    at = positions(explorer.locator("svg.marks"), 4)
+    explorer.get_by_role("button", name="Keep this as A").click()
+    slider.fill("100")
+    page.wait_for_timeout(300)
+    ghost = explorer.locator(".explore-ghost")
+    assert np.abs(positions(ghost, 4) - at).max() == 0
+    assert np.abs(positions(explorer.locator("svg.marks"), 4) - at).max() > 5
+    frames = [box.bounding_box() for box in (ghost, explorer.locator("svg.marks"))]
+    assert frames[0] == frames[1]
+    assert "A: Pulled 30 %" in explorer.locator(".explore-kept").text_content()
+    explorer.get_by_role("button", name="Back to A").click()
+    assert slider.input_value() == "30"
+    explorer.get_by_role("button", name="Forget A").click()
+    assert ghost.count() == 0
+
+
+@pytest.mark.parametrize(("motion", "moves"), [("no-preference", True), ("reduce", False)])
+def test_marks_move_between_presets_unless_motion_is_reduced(visit, address, motion, moves):
+    page = visit(reduced_motion=motion).open(f"{address}/chapters/shrinkage.html")
+    explorer = page.locator(".explore").last
+    explorer.locator("select").first.select_option("more slope variance")
+    # Where the marks are drawn at the moment, against where they go.
+    steps = explorer.evaluate(
+        """async (box) => {
+            const point = box.querySelectorAll(".explore-charts .layer_3_marks path")[7];
+            const seen = [];
+            for (let round = 0; round < 12; round += 1) {
+                seen.push(Math.round(point.getBoundingClientRect().y));
+                await new Promise((next) => setTimeout(next, 60));
+            }
+            return seen;
+        }"""
+    )
+    between = {step for step in steps if step not in (steps[0], steps[-1])}
+    assert (len(between) >= 2) == moves
+
+
+def test_a_tap_near_a_cluster_chooses_it(visit, address):
+    page = visit(has_touch=True).open(f"{address}/chapters/shrinkage.html")
+    for explorer, layer in ((page.locator(".explore").last, 3), (page.locator(LINKED), 3)):
+        explorer.locator("svg.marks").first.scroll_into_view_if_needed()
+        points = explorer.locator(f"svg.marks >> nth=0 >> .layer_{layer}_marks path")
+        boxes = [box.bounding_box() for box in points.all()]
+        at = np.array([[b["x"] + b["width"] / 2, b["y"] + b["height"] / 2] for b in boxes])
+        lonely = int(np.argmax([np.sort(np.hypot(*(at - one).T))[1] for one in at]))
+        page.touchscreen.tap(at[lonely, 0] + 9, at[lonely, 1] - 9)
+        handle = explorer.get_by_role("slider", name="cluster", exact=True)
+        page.wait_for_timeout(200)
+        assert handle.get_attribute("aria-valuetext") == str(lonely + 1)
+
+
+def test_a_dragged_observation_takes_the_line_along(visit, address):
+    page = visit().open(f"{address}/chapters/shrinkage.html")
+    explorer = page.locator(LINKED)
+    set_slider(explorer, "cluster", 41)
+    chart = explorer.locator("svg.marks").last
+    chart.scroll_into_view_if_needed()
+    page.wait_for_timeout(300)
+    data = create_data()
+    rows = data[data["cluster"] == 42].reset_index(drop=True)
+    which = int(rows["x"].argmax())
+    _, height = frame_size(chart)
+    per_unit = height / (data["y"].max() - data["y"].min() + 1)
+    box = chart.locator(".layer_4_marks path").nth(which).bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x, y - 1.5 * per_unit, steps=5)
+    page.mouse.up()
+    page.wait_for_timeout(400)
+    moved = explorer.get_by_role("slider", name="moved by", exact=True)
+    by = float(moved.get_attribute("aria-valuetext"))
+    assert by == pytest.approx(1.5, abs=0.11)
+    which_moved = explorer.get_by_role("slider", name="observation to move", exact=True)
+    assert which_moved.get_attribute("aria-valuetext") == str(which + 1)
+    rows.loc[which, "y"] += by
+    fit = fit_mixed("y ~ x + (x | cluster)", data)
+    z = np.column_stack([np.ones(len(rows)), rows["x"]])
+    g, fixed = random_covariance(fit).to_numpy(), fit.fixed.to_numpy()
+    v = z @ g @ z.T + fit.sigma**2 * np.eye(len(z))
+    mixed = fixed + g @ z.T @ np.linalg.solve(v, rows["y"] - z @ fixed)
+    said = chart.locator(".layer_5_marks").text_content().replace("\N{MINUS SIGN}", "-")
+    told = [float(number) for number in re.search("mixed: ([^,]+), (.*)$", said).groups()]
+    assert told == pytest.approx(mixed, abs=0.006)
+
+
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (640, 450)])
+def test_the_chart_stays_in_view_while_its_controls_are_used(visit, address, width, height):
+    visited = visit(width=width)
+    visited.page.set_viewport_size({"width": width, "height": height})
+    page = visited.open(f"{address}/chapters/shrinkage.html")
+    explorer = page.locator(".explore").last
+    for handle in explorer.get_by_role("slider").all():
+        explorer.evaluate("e => e.scrollIntoView({ behavior: 'instant' })")
+        handle.evaluate("e => e.scrollIntoView({ block: 'nearest', behavior: 'instant' })")
+        page.wait_for_timeout(80)
+        frame = explorer.locator("svg.marks .root path.background").first.bounding_box()
+        inside = min(frame["y"] + frame["height"], height) - max(frame["y"], 0)
+        assert inside >= 0.8 * frame["height"] and frame["height"] >= 80
+        # Nor does it hide the control that is used.
+        assert handle.evaluate(
+            """handle => {
+                const box = handle.getBoundingClientRect();
+                return handle === document.elementFromPoint(box.x + 5, box.y + box.height / 2);
+            }"""
+        )
+
+
+def test_six_worlds_move_with_one_slider(visit, address):
+    page = visit().open(f"{address}/chapters/shrinkage.html")
+    explorer = page.locator(SIX_WORLDS)
+    explorer.get_by_role("slider", name="pull", exact=True).fill("80")
+    page.wait_for_timeout(500)
+    charts = explorer.locator("svg.marks").all()
+    assert len(charts) == 6
+    for chart, (world, table) in zip(
+        charts, pulled_worlds().groupby("world", sort=False), strict=True
+    ):
+        said = chart.locator(".role-title-text").text_content()
+        width, height = frame_size(chart)
+        clusters = table[table["n"] > 1]
+        pulled = {
+            effect: 0.2 * clusters[f"no_{effect}"] + 0.8 * clusters[f"partial_{effect}"]
+            for effect in ("Intercept", "x")
+        }
+        expected = np.column_stack(
+            [(pulled["Intercept"] + 2) / 6 * width, height - (pulled["x"] + 2) / 5 * height]
+        )
+        drawn = line_points(chart, 4, points=1)[:, 0]
+        assert np.abs(drawn - expected).max() <= 0.5
+        off = [clusters["no_x"] - clusters["true_x"], pulled["x"] - clusters["true_x"]]
+        own, now = (float((error**2).mean() ** 0.5) for error in off)
+        assert world in said and f"error {own:.3f} \u2192 {now:.3f}" in said
 
 
 def test_what_a_reader_takes_hold_of_stops_playing(visit, address):
@@ -342,9 +596,9 @@ def test_the_pull_shows_pythons_points_and_errors(visit, address, pull):
         for effect in ("Intercept", "x")
     }
     expected = pixels(pulled["Intercept"], pulled["x"])
-    assert np.abs(positions(explorer, 3) - expected).max() <= 0.5
+    assert np.abs(positions(explorer, 4) - expected).max() <= 0.5
     truths = pixels(table["true_Intercept"], table["true_x"])
-    assert np.abs(positions(explorer, 2) - truths).max() <= 0.5
+    assert np.abs(positions(explorer, 3) - truths).max() <= 0.5
     error = np.sqrt(((pulled["x"] - table["true_x"]) ** 2).mean())
     own = np.sqrt(((table["no_x"] - table["true_x"]) ** 2).mean())
     said = explorer.locator(".role-title-text").text_content()

@@ -1,6 +1,7 @@
 """Loading, typing and checking of the data files, with made-up "original" files only."""
 
 import hashlib
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,15 @@ import pandas as pd
 import pooch
 import pytest
 
-from helpers.data import datasets
-from helpers.data.datasets import DataFileError, data_note, load_gpa, load_pupils, load_sleepstudy
+from helpers.data import RRandom, datasets
+from helpers.data.datasets import (
+    DataFileError,
+    data_note,
+    example_file,
+    load_gpa,
+    load_pupils,
+    load_sleepstudy,
+)
 from tests.browsing import served
 
 # Written by R 4.2 from a rule, not from records: a tibble of 1,000 rows with
@@ -130,6 +138,25 @@ def test_sleepstudy_equals_that_of_lme4():
     assert sleepstudy.shape == (180, 3)
     assert sleepstudy["Reaction"].mean() == pytest.approx(298.5078916667, abs=1e-9)
     assert sleepstudy.iloc[-1].tolist() == [364.1236, 9, 372]
+
+
+def test_the_untidy_file_is_what_its_script_makes():
+    names = runpy.run_path(str(Path(__file__).parents[1] / "data" / "make_reading.py"))
+    stream = RRandom(names["SEED"])
+    made = names["untidy"](names["tidy_records"](stream), stream)
+    text = made.to_csv(index=False, lineterminator="\n")
+    assert example_file().read_text(encoding="utf-8") == text
+
+
+def test_a_changed_untidy_file_is_refused(bundled_copy):
+    assert example_file().parent == bundled_copy
+    with (bundled_copy / "reading.csv").open("a", encoding="utf-8") as file:
+        file.write("x")
+    with pytest.raises(DataFileError, match="is damaged.*git checkout"):
+        example_file()
+    (bundled_copy / "reading.csv").unlink()
+    with pytest.raises(DataFileError, match="is missing"):
+        example_file()
 
 
 @pytest.mark.parametrize("load", [load_gpa, load_pupils, load_sleepstudy])

@@ -126,6 +126,8 @@ def test_new_rows_of_an_intercept_alone(data):
 
 def test_plain_names_of_interactions():
     assert plain_names(["C(a)[T.2]:b[x y]", "x"]) == ["C(a)2:bx y", "x"]
+    # A column may have brackets of its own.
+    assert plain_names(["f_0_", "v_1_[T.b]"], ["day [d]", "arm"]) == ["day [d]", "armb"]
 
 
 @pytest.mark.parametrize(
@@ -138,7 +140,8 @@ def test_plain_names_of_interactions():
         ("y ~ x", {"y": 2.0}, "'y' is constant"),
         ("y + x ~ ses", {}, "one column of numbers"),
         ("y ~ x", {"x": 1.0 + 1e-15 * np.arange(24)}, "'x' is constant"),
-        ("y ~ school", {"school": list("abcdefghijklmnopqrstuvwx")}, "24 observations cannot"),
+        ("y ~ school", {"school": list("abcdefghijklmnopqrstuvwx")}, "24 different values in 24"),
+        ("y ~ C(school)", {"school": list("abcdefghijklmnopqrstuvwx")}, "24 observations cannot"),
     ],
 )
 def test_fixed_designs_that_are_refused(formula, change, message, data):

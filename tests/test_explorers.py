@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+import vl_convert
 
 from helpers import (
     SCENARIOS,
@@ -13,11 +14,13 @@ from helpers import (
     cluster_means,
     cluster_weights,
     create_data,
+    explore,
     explorers,
     fit_by_cluster,
     fit_mixed,
     load_gpa,
     load_pupils,
+    random_covariance,
     random_effects,
     shrinkage,
     summarize_fits,
@@ -82,12 +85,73 @@ def test_an_unknown_column_is_named():
         explorers.own_lines(data, table, response="y", predictor="x", cluster="school")
 
 
+def drawn_lines(explorer, **positions):
+    """Draw the panel of one cluster with its parameters set; read the pairs that its text says."""
+    spec = explorer.first_state[1]
+    for parameter in spec["params"]:
+        parameter["value"] = positions.get(parameter["name"], parameter["value"])
+    svg = vl_convert.vegalite_to_svg({**spec, "width": 300}).replace("\N{MINUS SIGN}", "-")
+    said = re.search(
+        r"own intercept, slope: ([^,]+), ([^<]+)<.*?mixed: ([^,]+), ([^<]+)<", svg, re.S
+    )
+    return np.array(said.groups(), float)
+
+
+def lines_by_hand(fit, rows):
+    """Own line and the mixed model's, from the covariance of a cluster's observations."""
+    z = np.column_stack([np.ones(len(rows)), rows["x"]])
+    own = np.linalg.lstsq(z, rows["y"], rcond=None)[0]
+    g, fixed = random_covariance(fit).to_numpy(), fit.fixed.to_numpy()
+    v = z @ g @ z.T + fit.sigma**2 * np.eye(len(z))
+    return np.concatenate([own, fixed + g @ z.T @ np.linalg.solve(v, rows["y"] - z @ fixed)])
+
+
+@pytest.mark.parametrize("scenario", ["baseline", "unbalanced", "3 observations per cluster"])
+@pytest.mark.parametrize("seed", range(4))
+def test_the_browsers_closed_form_is_the_models(scenario, seed):
+    data = create_data(**SCENARIOS[scenario])
+    fit = fit_mixed(FORMULA, data)
+    clusters = explorers.linked_clusters(fit, response="y", predictor="x", cluster="cluster")
+    controls = explorers.linked_controls(clusters())
+    chart = charts.linked_explorer(clusters(), predictor="x", response="y")
+    explorer = explore(clusters, chart, **controls)
+    chance = np.random.default_rng(seed)
+    sizes = data.groupby("cluster").size()
+    label = chance.choice(sizes.index[sizes > 2])
+    rows = data[data["cluster"] == label].reset_index(drop=True)
+    count, which = chance.integers(2, len(rows), endpoint=True), chance.integers(len(rows))
+    by = chance.integers(-40, 40, endpoint=True)
+    rows.loc[which, "y"] += by / 10
+    drawn = drawn_lines(
+        explorer,
+        cluster=list(controls["cluster"]).index(str(label)),
+        observations_that_count=int(count - 2),
+        observation_to_move=int(which),
+        moved_by=int(by + 40),
+    )
+    expected = lines_by_hand(fit, rows.iloc[:count])
+    assert drawn == pytest.approx(expected, abs=0.0051 + 1e-3 * np.abs(expected).max())
+
+
+def test_with_its_data_untouched_a_cluster_has_the_fits_line():
+    fit = fit_mixed(FORMULA, create_data())
+    clusters = explorers.linked_clusters(fit, response="y", predictor="x", cluster="cluster")
+    chart = charts.linked_explorer(clusters(), predictor="x", response="y")
+    explorer = explore(clusters, chart, **explorers.linked_controls(clusters()))
+    table = shrinkage(fit).set_index(["cluster", "effect"])
+    distance = (table["no_pooling"] - table["partial_pooling"]).unstack()
+    telling = ((distance / distance.std(ddof=0)) ** 2).sum(axis=1).idxmax()
+    estimates = table.loc[telling]
+    expected = [*estimates["no_pooling"], *estimates["partial_pooling"]]
+    assert drawn_lines(explorer) == pytest.approx(expected, abs=0.006)
+
+
 def test_a_path_is_the_students_grades():
     gpa = load_gpa()
     frame = explorers.own_path(gpa)(student=12)
     assert frame["y"].tolist() == gpa.loc[gpa["student"] == 12, "gpa"].tolist()
     first, last = frame["y"].iloc[[0, -1]]
-    assert f"{first:.1f} in semester 0, {last:.1f} in semester 5" in frame["read_out"].iloc[0]
+    assert f"{first:.3g} at occasion 0, {last:.3g} at occasion 5" in frame["read_out"].iloc[0]
 
 
 def test_numbers_in_words_have_the_sign_they_mean():
@@ -212,6 +276,25 @@ def test_a_larger_cluster_never_weighs_less_and_at_most_by_the_ratio_of_the_size
         assert (more <= frame["n"].pct_change().dropna() + 1e-12).all()
 
 
+def test_lines_and_paths_take_any_names_and_unequal_sizes():
+    stream = np.random.default_rng(5)
+    ward = np.repeat([f"Ward {at}" for at in range(9)], [1, 2, 3, 4, 5, 6, 7, 8, 9])
+    data = pd.DataFrame({"ward no.": ward, "day [d]": stream.uniform(0, 9, 45)})
+    data["pain"] = stream.normal(size=45) + pd.factorize(ward)[0] / 3
+    table = shrinkage(fit_mixed("pain ~ `day [d]` + (1 + `day [d]` | `ward no.`)", data))
+    columns = {"response": "pain", "predictor": "day [d]", "cluster": "ward no."}
+    lines, path = explorers.own_lines(data, table, **columns), explorers.own_path(data, **columns)
+    for label, n in zip(pd.unique(ward), range(1, 10), strict=True):
+        frame = lines(**{"ward no.": label})
+        counts = frame["kind"].value_counts()
+        assert len(frame) == 9 + 6 and counts["observation"] == n and frame.notna().all(axis=None)
+        assert ("no pooling" in counts) == (n > 1)
+        assert ("own none" in frame["read_out"].iloc[0]) == (n == 1)
+        assert path(**{"ward no.": label})["kind"].eq("observation").sum() == n
+    with pytest.raises(KeyError, match="no effect.*let it vary"):
+        explorers.own_lines(data, table, **columns | {"predictor": "pain"})
+
+
 @pytest.mark.parametrize("sizes", [{"obs_per_cluster": 3}, {}, {"balanced": 0.5}])
 def test_one_effect_is_a_random_intercept_of_a_fit(sizes):
     fit = fit_mixed("y ~ 1 + (1 | cluster)", create_data(**sizes))
@@ -228,3 +311,22 @@ def test_one_effect_is_a_random_intercept_of_a_fit(sizes):
 def test_half_is_kept_where_n_is_the_ratio_of_the_variances():
     assert "keeps 50 %" in explorers.one_effect(n=16, tau=0.25, sigma=1)["read_out"].iloc[0]
     assert charts.effect_explorer().to_dict()["description"].startswith("Three bell curves")
+
+
+def test_schools_and_arms_take_any_names():
+    names = {"achievement": "marks", "ses": "home", "primary_school_id": "class no."}
+    pupils = load_pupils().rename(columns=names)
+    pupils["class no."] = pupils["class no."].map("c{:02}".format)
+    fit = fit_mixed("marks ~ home + (1 + home | `class no.`)", pupils)
+    columns = {"response": "marks", "factor": "home", "cluster": "class no."}
+    frame = explorers.school_in_models(pupils, {"one": fit}, **columns)("c07")
+    labels = frame.loc[frame["kind"] == "effect", "label"].tolist()
+    assert labels == ["Intercept", "homemid", "homehigh"]
+    assert "marks" in str(charts.school_explorer(pupils, **columns).charts[1].to_dict())
+    data = treatment_clusters([2, 10, 10, 10, 2, 10, 10, 10], 824523)
+    table = cluster_means(fit_mixed("y ~ treatment + (1 | cluster)", data))
+    table = table.astype({"treatment": str}).rename(columns={"treatment": "drug"})
+    table["drug"] = table["drug"].replace("control", "none")
+    assert (
+        "intervention minus none" in explorers.weights_at(table, arm="drug")()["read_out"].iloc[0]
+    )

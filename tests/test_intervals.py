@@ -181,5 +181,8 @@ def test_degrees_of_freedom_are_normal_or_corrected():
         fixed_effects(fit, df="kenward-roger")
     with pytest.raises(ValueError, match="satterthwaite"):
         fixed_effects(fit, df="satterthwaite")
+    few = data[data["Subject"].isin(data["Subject"].unique()[:14])]
+    fit = fit_mixed("Reaction ~ Days + (Days | Subject)", few)
+    pd.testing.assert_frame_equal(fixed_effects(fit), fixed_effects(fit, df="kenward-roger"))
     pooled = fit_pooled("Reaction ~ Days", data)
     pd.testing.assert_frame_equal(fixed_effects(pooled), fixed_effects(pooled, df="kenward-roger"))

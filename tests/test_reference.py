@@ -16,7 +16,12 @@ CALLABLE = {f"{thing.__module__}.{thing.__name__}": thing for thing in PUBLIC if
 # No docstring; undocumented, unknown or disordered parameters; no returns.
 FAULTS = {"GL08", "PR01", "PR02", "PR03", "RT01"}
 # What the explorers' charts draw is shown by the example of `explore`.
-NO_EXAMPLE = ("helpers.charts.explorer_charts.", "helpers.charts.inference_explorers.")
+NO_EXAMPLE = (
+    "helpers.charts.explorer_charts.",
+    "helpers.charts.fit_explorers.",
+    "helpers.charts.inference_explorers.",
+    "helpers.charts.linked_explorer.",
+)
 
 
 def faults_of(name, wanted):

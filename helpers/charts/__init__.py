@@ -9,12 +9,18 @@ from helpers.charts.categorical import (
 from helpers.charts.explorer_charts import (
     density_explorer,
     effect_explorer,
-    line_explorer,
     pull_explorer,
     school_explorer,
     shrinkage_explorer,
     student_explorer,
     weight_explorer,
+    worlds_explorer,
+)
+from helpers.charts.fit_explorers import (
+    fit_line_explorer,
+    fit_path_explorer,
+    ribbon_explorer,
+    what_if_explorer,
 )
 from helpers.charts.inference import (
     bootstrap_histogram,
@@ -27,6 +33,7 @@ from helpers.charts.inference import (
 )
 from helpers.charts.inference_explorers import correlation_explorer, posterior_explorer
 from helpers.charts.likelihood import criterion_surface, speed_bars, speed_curves
+from helpers.charts.linked_explorer import MOVES, PER_UNIT, linked_explorer
 from helpers.charts.shrinkage import (
     cluster_lines,
     count_outside,
@@ -44,6 +51,8 @@ from helpers.charts.theme import BUILDS_THE_BOOK, POOLING_COLOURS, ChartGrid
 from helpers.charts.weighting import arm_means, distance_lines
 
 __all__ = [
+    "MOVES",
+    "PER_UNIT",
     "BUILDS_THE_BOOK",
     "POOLING_COLOURS",
     "ChartGrid",
@@ -62,9 +71,11 @@ __all__ = [
     "effect_explorer",
     "effect_intervals",
     "estimator_errors",
+    "fit_line_explorer",
+    "fit_path_explorer",
     "interval_forest",
     "level_profiles",
-    "line_explorer",
+    "linked_explorer",
     "matrix_heatmaps",
     "posterior_explorer",
     "prediction_lines",
@@ -73,6 +84,7 @@ __all__ = [
     "pull_explorer",
     "quantile_plots",
     "residual_ranges",
+    "ribbon_explorer",
     "school_explorer",
     "setting_densities",
     "shrinkage_explorer",
@@ -83,4 +95,6 @@ __all__ = [
     "student_paths",
     "treatment_panels",
     "weight_explorer",
+    "what_if_explorer",
+    "worlds_explorer",
 ]

@@ -30,6 +30,8 @@ from helpers.charts.theme import (
 
 # Where clusters differ in size, the same size means the same number of rows in every setting.
 SIZES = alt.Scale(type="sqrt", domain=[0, 100], range=[8, 110], clamp=True)
+# What is behind a chart: on the site, in JupyterLab.
+_PAGE = "var(--pst-color-background, var(--jp-layout-color0, white))"
 READ_OUT = {"fontWeight": "normal", "fontSize": 13}
 #: What the three poolings count, in the words of the weights explorer.
 COUNTED = {
@@ -51,6 +53,7 @@ def shrinkage_explorer(view: Mapping[str, tuple[float, float]]) -> alt.LayerChar
     -------
     altair.LayerChart
         The parameter ``pooling`` (0 to 100) says how far along its path each filled point stands,
+        ``show_the_truth`` whether crosses show where the clusters truly are,
         ``ellipse`` (0, 1, 2) whether none, 68 % or 95 % of the random effects are encircled,
         ``cluster`` which cluster is ringed and described (0: none).
     """
@@ -62,7 +65,7 @@ def shrinkage_explorer(view: Mapping[str, tuple[float, float]]) -> alt.LayerChar
         ),
         alt.Y("at_x:Q", title="slope of x", scale=exact_scale(*view["x"])),
     )
-    estimates = [_paths(clusters), _own(clusters), _shrunken(clusters)]
+    estimates = [_paths(clusters), *own_rings(clusters, 5.5), _shrunken(clusters)]
     return (
         alt.layer(
             *estimates,
@@ -71,6 +74,7 @@ def shrinkage_explorer(view: Mapping[str, tuple[float, float]]) -> alt.LayerChar
             _ring(clusters),
             _ringed_in_words(),
             _outside_in_words(),
+            _truths(alt.Chart()),
         )
         .transform_calculate(
             at_Intercept=f"lerp([datum.no_Intercept, datum.partial_Intercept], {share})",
@@ -79,7 +83,8 @@ def shrinkage_explorer(view: Mapping[str, tuple[float, float]]) -> alt.LayerChar
             own_x=_own_in_words("x"),
         )
         .add_params(
-            alt.param(name="pooling", value=100),
+            alt.param(name="pooling", value=0),
+            alt.param(name="show_the_truth", value=False),
             alt.param(name="ellipse", value=0),
             alt.param(name="cluster", value=0),
         )
@@ -87,6 +92,10 @@ def shrinkage_explorer(view: Mapping[str, tuple[float, float]]) -> alt.LayerChar
             width="container",
             height=400,
             title=_estimates_in_words(),
+            usermeta={
+                "pick": {"control": "cluster", "field": "number", "first": 0},
+                "lowest": {"pooling": "own estimates"},
+            },
             description=(
                 "Scatter plot of 100 clusters as paths from their own least-squares intercept and "
                 "slope to the mixed model's, with the fixed effects as a diamond. The controls "
@@ -111,7 +120,13 @@ def pull_explorer() -> alt.LayerChart:
         alt.Y("at_x:Q", title="slope", scale=exact_scale(-1.2, 2.2)).axis(tickCount=5),
     )
     return (
-        alt.layer(_paths(clusters), _own(clusters), _truths(), _pulled(clusters), _fixed_effects())
+        alt.layer(
+            _paths(clusters),
+            *own_rings(clusters, 5.5),
+            _truths(alt.Chart()),
+            _pulled(clusters),
+            _fixed_effects(),
+        )
         .transform_calculate(
             at_Intercept="lerp([datum.no_Intercept, datum.partial_Intercept], pull / 100)",
             at_x="lerp([datum.no_x, datum.partial_x], pull / 100)",
@@ -123,6 +138,7 @@ def pull_explorer() -> alt.LayerChart:
         .properties(
             width="container",
             height=340,
+            usermeta={"lowest": {"pull": "own estimates"}},
             title=_title(
                 "['Pulled ' + pull + ' % of the way to the mixed model.', "
                 "'Typical error of a slope against the truth:', "
@@ -138,11 +154,70 @@ def pull_explorer() -> alt.LayerChart:
     )
 
 
-def _error_of_pull(q) -> str:
-    squared = (
-        f"(1 - {q}) * (1 - {q}) * own_error + 2 * {q} * (1 - {q}) * error_product "
-        f"+ {q} * {q} * mixed_error"
+def worlds_explorer(worlds: pd.DataFrame) -> ChartGrid:
+    """Six worlds side by side, pulled together, for the function that gives `worlds`.
+
+    Parameters
+    ----------
+    worlds : DataFrame
+        Made by :func:`helpers.controls.explorers.pulled_worlds`: the titles tell its errors.
+
+    Returns
+    -------
+    ChartGrid
+        Parameters as in :func:`pull_explorer`.
+    """
+    errors = ["log_own_error", "log_mixed_error", "error_correlation"]
+    rows = worlds.groupby("world", sort=False)[errors].first()
+    return ChartGrid(*(_world_panel(world, row) for world, row in rows.iterrows()), columns=3)
+
+
+def _world_panel(world, errors) -> alt.LayerChart:
+    rows = alt.Chart().transform_filter(f"datum.world == '{world}'")
+    clusters = rows.encode(
+        alt.X("at_Intercept:Q", title="intercept", scale=exact_scale(-2, 4)).axis(tickCount=4),
+        alt.Y("at_x:Q", title="slope", scale=exact_scale(-2, 3)).axis(tickCount=4),
     )
+    said = [_error_of_pull(q, *errors) for q in ("0", "(pull / 100)")]
+    return (
+        alt.layer(
+            _paths(clusters),
+            *own_rings(clusters, 4),
+            _truths(rows, size=16),
+            cluster_dots(clusters, "at", POOLING_COLOURS["partial pooling"], 5),
+        )
+        .transform_calculate(
+            at_Intercept="lerp([datum.no_Intercept, datum.partial_Intercept], pull / 100)",
+            at_x="lerp([datum.no_x, datum.partial_x], pull / 100)",
+        )
+        .add_params(alt.param(name="pull", value=0), alt.param(name="show_the_truth", value=False))
+        .properties(
+            width="container",
+            height=180,
+            usermeta={"lowest": {"pull": "own estimates"}},
+            title=alt.Title(
+                text=alt.expr(f"['{world}', 'error ' + {said[0]} + ' \u2192 ' + {said[1]}]"),
+                fontWeight="normal",
+                fontSize=alt.expr("width < 150 ? 11 : 13"),
+                frame="bounds",
+            ),
+            description=(
+                f"Scatter plot of 100 clusters of the world {world}, which move from their own "
+                "intercepts and slopes toward the mixed model's. The slider above chooses how far; "
+                "the title tells the typical error of a slope, of own estimates and of this pull."
+            ),
+        )
+    )
+
+
+def _error_of_pull(
+    q,
+    log_own_error="log_own_error",
+    log_mixed_error="log_mixed_error",
+    correlation="error_correlation",
+) -> str:
+    own, mixed = f"(1 - {q}) * exp({log_own_error})", f"{q} * exp({log_mixed_error})"
+    squared = f"{own} * {own} + 2 * {correlation} * {own} * {mixed} + {mixed} * {mixed}"
     return f"format(sqrt({squared}), '.3f')"
 
 
@@ -153,12 +228,11 @@ def _pulled(clusters) -> alt.Chart:
     return end_points(described, "partial pooling", filled=True)
 
 
-def _truths() -> alt.Chart:
-    cross = {"shape": "cross", "size": 34, "fill": "currentColor", "strokeWidth": 0, "opacity": 0.8}
+def _truths(rows, size=34) -> alt.Chart:
+    cross = {"shape": "cross", "fill": "currentColor", "strokeWidth": 0, "opacity": 0.8}
     return (
-        alt.Chart()
-        .transform_filter("show_the_truth > 0")
-        .mark_point(clip=True, **cross)
+        rows.transform_filter("show_the_truth > 0")
+        .mark_point(clip=True, size=size, **cross)
         .encode(x="true_Intercept:Q", y="true_x:Q")
     )
 
@@ -209,65 +283,45 @@ def effect_explorer() -> alt.LayerChart:
     )
 
 
-def line_explorer(data: pd.DataFrame, *, predictor: str, response: str) -> alt.LayerChart:
-    """One cluster's observations and three lines: the chart of ``own_lines``.
+def student_explorer(
+    data: pd.DataFrame,
+    *,
+    lines: bool,
+    response: str = "gpa",
+    predictor: str = "occasion",
+    cluster: str = "student",
+) -> alt.LayerChart:
+    """One cluster's path before those of all, such as a student's grades.
 
     Parameters
     ----------
     data : DataFrame
-        All observations: they set the axes.
-    predictor, response : str
-        Its columns.
+        One row per cluster and occasion.
+    lines : bool
+        Whether the function brings the three lines too
+        (:func:`helpers.controls.explorers.own_lines`), or the cluster's path alone
+        (:func:`helpers.controls.explorers.own_path`).
+    response, predictor, cluster : str
+        Columns of `data`.
 
     Returns
     -------
     altair.LayerChart
     """
     base = _observed_and_lines(data[predictor], data[response], predictor, response)
-    points = base.transform_filter("datum.kind == 'observation'").mark_circle(
-        color="currentColor", size=55, opacity=1, fillOpacity=0.8
-    )
-    return alt.layer(_pooled_lines(base), points).properties(
-        width="container",
-        height=340,
-        title=_read_out(),
-        description=(
-            f"Scatter plot of one cluster's {response} against {predictor}, with the line of "
-            "complete, no and partial pooling. The slider above chooses the cluster; the title "
-            "tells its estimates."
-        ),
-    )
-
-
-def student_explorer(data: pd.DataFrame, *, lines: bool) -> alt.LayerChart:
-    """One student's grades before those of all, for the students' functions of the explorers.
-
-    Parameters
-    ----------
-    data : DataFrame
-        student, occasion, gpa: one row per student and occasion.
-    lines : bool
-        Whether the function brings the three lines too
-        (:func:`helpers.controls.explorers.own_lines`), or the cluster's path alone
-        (:func:`helpers.controls.explorers.own_path`).
-
-    Returns
-    -------
-    altair.LayerChart
-    """
-    base = _observed_and_lines(data["occasion"], data["gpa"], "occasion", "gpa")
+    behind = all_paths(data, response=response, predictor=predictor, cluster=cluster)
     own = base.transform_filter("datum.kind == 'observation'").mark_line(
         color="currentColor", strokeWidth=2, point={"color": "currentColor", "size": 45}
     )
     drawn = ", with the line of complete, no and partial pooling" if lines else ""
-    return alt.layer(all_paths(data), *([_pooled_lines(base)] if lines else []), own).properties(
+    return alt.layer(behind, *([_pooled_lines(base)] if lines else []), own).properties(
         width="container",
         height=340,
         title=_read_out(),
         description=(
-            f"Line plot of one student's grades over six semesters{drawn}, before the faint paths "
-            f"of all {data['student'].nunique()} students. The slider above chooses the student; "
-            "the title tells the numbers."
+            f"Line plot of one {cluster}'s {response} over {predictor}{drawn}, before the faint "
+            f"paths of all {data[cluster].nunique()}. The slider above chooses the {cluster}; the "
+            "title tells the numbers."
         ),
     )
 
@@ -287,22 +341,32 @@ def density_explorer(effects: dict[str, str]) -> ChartGrid:
     return ChartGrid(*(_density_panel(effect, title) for effect, title in effects.items()))
 
 
-def school_explorer(data: pd.DataFrame) -> ChartGrid:
+def school_explorer(
+    data: pd.DataFrame,
+    *,
+    response: str = "achievement",
+    factor: str = "ses",
+    cluster: str = "primary_school_id",
+) -> ChartGrid:
     """One school's effects and means, for :func:`helpers.controls.explorers.school_in_models`.
 
     Parameters
     ----------
     data : DataFrame
-        primary_school_id, ses, achievement: the means of the cells set the axes.
+        One row per observation: the means of the cells set the axes.
+    response, factor, cluster : str
+        Its columns.
 
     Returns
     -------
     ChartGrid
     """
-    cells = data.groupby(["primary_school_id", "ses"], observed=True)["achievement"].mean()
-    reach = (cells - cells.groupby("ses", observed=True).transform("mean")).abs().max()
+    cells = data.groupby([cluster, factor], observed=True)[response].mean()
+    reach = (cells - cells.groupby(factor, observed=True).transform("mean")).abs().max()
+    levels = [str(level) for level in cells.index.levels[1]]
     return ChartGrid(
-        _effect_panel(reach, list(cells.index.levels[1])), _mean_panel((cells.min(), cells.max()))
+        _effect_panel(reach, factor, levels),
+        _mean_panel((cells.min(), cells.max()), response, factor, levels),
     )
 
 
@@ -326,7 +390,10 @@ def _read_out(column="read_out") -> alt.Title:
 
 def _estimates_in_words() -> alt.Title:
     return _title(
-        "['Shrinkage: intercepts ' + format(100 * shrinkage_Intercept, '.0f') + ' %, slopes ' + "
+        "['Typical error of a slope against the truth:', "
+        f"'own estimates ' + {_error_of_pull('0')} + ', at this pooling ' + "
+        f"{_error_of_pull('(pooling / 100)')}, "
+        "'Shrinkage: intercepts ' + format(100 * shrinkage_Intercept, '.0f') + ' %, slopes ' + "
         "format(100 * shrinkage_x, '.0f') + ' %', "
         "'Estimated sds: intercepts ' + format(sd_Intercept, '.2f') + ', slopes ' + "
         "format(sd_x, '.2f') + ',', 'residual ' + format(sd_residual, '.2f') + "
@@ -344,7 +411,7 @@ def _own_in_words(effect) -> str:
     return f"datum.n < 2 ? 'none' : format(datum.no_{effect}, '.2f')"
 
 
-def _with_gaps(clusters, columns) -> alt.Chart:
+def with_gaps(clusters: alt.Chart, columns: list[str]) -> alt.Chart:
     """Start one line through points of all clusters, interrupted after each cluster.
 
     A browser repaints one line much sooner than a hundred marks.
@@ -354,28 +421,33 @@ def _with_gaps(clusters, columns) -> alt.Chart:
         points = ", ".join(f"datum.{column}_{effect}" for column in columns)
         return f"datum.n < 2 ? null : [{points}, null][datum.part]"
 
+    across, up = clusters.encoding.x.copy(), clusters.encoding.y.copy()
+    across.shorthand, up.shorthand = "path_Intercept:Q", "path_x:Q"
     return (
         _repeated(clusters, len(columns) + 1)
         .transform_calculate(path_Intercept=point("Intercept"), path_x=point("x"))
-        .encode(x="path_Intercept:Q", y="path_x:Q")
+        .encode(across, up)
     )
 
 
 def _paths(clusters) -> alt.Chart:
-    return _with_gaps(clusters, ["no", "at"]).mark_line(
+    return with_gaps(clusters, ["no", "at"]).mark_line(
         clip=True, stroke="currentColor", strokeWidth=1, strokeOpacity=0.35, order=False
     )
 
 
-def _own(clusters) -> alt.Chart:
-    # A line of one point, with round ends, is a dot.
-    return _with_gaps(clusters, ["no"]).mark_line(
-        clip=True,
-        order=False,
-        stroke=POOLING_COLOURS["no pooling"],
-        strokeCap="round",
-        strokeOpacity=0.9,
-        strokeWidth=4,
+def own_rings(clusters: alt.Chart, diameter: float) -> list[alt.Chart]:
+    """Draw own estimates as rings: dots with smaller ones of the page's colour on them."""
+    return [
+        cluster_dots(clusters, "no", POOLING_COLOURS["no pooling"], diameter),
+        cluster_dots(clusters, "no", _PAGE, diameter / 2.4),
+    ]
+
+
+def cluster_dots(clusters: alt.Chart, which: str, colour: str, diameter: float) -> alt.Chart:
+    """Draw a dot for each cluster, all of them one mark: lines of one point with round ends."""
+    return with_gaps(clusters, [which]).mark_line(
+        clip=True, order=False, stroke=colour, strokeCap="round", strokeWidth=diameter
     )
 
 
@@ -386,7 +458,10 @@ def _shrunken(clusters) -> alt.Chart:
         alt.Tooltip("own_x:N", title="own slope"),
     ]
     points = clusters.encode(
-        size=alt.condition("unequal > 0", size, alt.value(40)), tooltip=path_tooltip(*tooltips)
+        size=alt.condition("unequal > 0", size, alt.value(40)),
+        tooltip=path_tooltip(*tooltips),
+        # So that a click knows which cluster it meets.
+        detail="number:Q",
     )
     return end_points(points, "partial pooling", filled=True)
 
@@ -477,7 +552,7 @@ def _observed_and_lines(across, up, x_title, y_title) -> alt.Chart:
 
 def _pooled_lines(base) -> alt.Chart:
     return (
-        base.transform_filter("datum.kind != 'observation'")
+        base.transform_filter("indexof(datum.kind, 'pooling') > 0")
         .mark_line(clip=True, strokeWidth=3)
         .encode(color=pooling_color(**STROKES), strokeDash=pooling_dash(**STROKES))
     )
@@ -512,7 +587,7 @@ def _density_panel(effect, title) -> alt.LayerChart:
     )
 
 
-def _effect_panel(reach, levels) -> alt.LayerChart:
+def _effect_panel(reach, factor, levels) -> alt.LayerChart:
     across = exact_scale(-reach, reach)
     effects = alt.Chart().transform_filter("datum.kind == 'effect'")
     zero = (
@@ -521,7 +596,7 @@ def _effect_panel(reach, levels) -> alt.LayerChart:
         .encode(alt.X("zero:Q", scale=across))
     )
     order = ["Intercept", "school"]
-    order += [f"{of}{level}" for of in ("ses", "cell ") for level in levels]
+    order += [f"{of}{level}" for of in (factor, "cell ") for level in levels]
     effects = effects.transform_calculate(
         row="datum.model + ': ' + datum.label",
         place=f"datum.model + indexof({json.dumps(order)}, datum.label)",
@@ -540,39 +615,50 @@ def _effect_panel(reach, levels) -> alt.LayerChart:
     )
 
 
-def _mean_panel(limits) -> alt.LayerChart:
-    across = alt.X("label:N", title="ses", sort=None, axis=alt.Axis(labelAngle=0))
+def _mean_panel(limits, response, factor, levels) -> alt.LayerChart:
+    across = alt.X("label:N", title=factor, sort=None, axis=alt.Axis(labelAngle=0))
     base = (
         alt.Chart()
         .transform_filter("datum.kind != 'effect' && datum.kind != 'absent'")
         .transform_calculate(pooling="datum.kind")
         .encode(
-            across.scale(domain=["low", "mid", "high"], padding=0.8),
-            alt.Y("value:Q", title="achievement", scale=exact_scale(*limits)),
+            across.scale(domain=levels, padding=0.8),
+            alt.Y("value:Q", title=response, scale=exact_scale(*limits)),
             pooling_color(),
             detail="model:N",
             tooltip=[
                 "pooling:N",
                 "model:N",
-                alt.Tooltip("label:N", title="ses"),
-                *number_tooltips(digits=2, value="achievement"),
+                alt.Tooltip("label:N", title=factor),
+                *number_tooltips(digits=2, value=response),
             ],
         )
     )
-    names = base.transform_filter("datum.label == 'high'").mark_text(
-        align="left", dx=8, fontSize=11
-    )
+    named = base.transform_filter(
+        f"datum.kind == 'partial pooling' && datum.label == {json.dumps(levels[-1])}"
+    ).transform_calculate(number="replace(datum.model, regexp('model ', 'g'), '')")
+    # The first prediction is named above its point, the other below: they often lie close.
+    names = [
+        named.transform_filter(f"(datum.place == 0) == {first}")
+        .mark_text(align="left", dx=8, dy=height, fontSize=12)
+        .encode(text="number:N", color=alt.value("currentColor"))
+        for first, height in (("true", -7), ("false", 8))
+    ]
     return alt.layer(
         base.mark_line(strokeWidth=2).encode(unlisted_dash()),
         base.mark_point(filled=True, size=80, opacity=1).encode(shape=pooling_shape()),
-        names.encode(text="model:N", color=alt.value("currentColor")),
+        *names,
     ).properties(
         width="container",
         height=300,
-        title=_title("['Mean of each ses: of all schools, of the', 'own pupils, of the models']"),
+        title=_title(
+            f"[{json.dumps(f'Mean of each {factor}: of all schools, of the')}, "
+            "'own pupils, of the models (by number)']"
+        ),
         description=(
-            "Line plot over low, mid and high ses: the average school, the means of one school's "
-            "own pupils, and the models' predictions. The control above chooses the school."
+            f"Line plot over the levels of {factor}, {', '.join(levels)}: the average "
+            "school, the means of one school's own pupils, and the models' "
+            "predictions. The control above chooses the school."
         ),
     )
 

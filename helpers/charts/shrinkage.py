@@ -15,6 +15,7 @@ from helpers.charts.theme import (
     QUIET,
     ChartGrid,
     coefficient_title,
+    effect_title,
     exact_scale,
     number_tooltips,
     pooling_color,
@@ -24,32 +25,45 @@ from helpers.charts.theme import (
 
 # What the diamond is among the poolings' points.
 FIXED_EFFECT = "fixed effect"
+# Own estimates are hollow, so that they are no mixed model's in grey either; two circles, the inner
+# one drawn the other way round.
+RING = "M0,-1A1,1,0,1,1,0,1A1,1,0,1,1,0,-1ZM0,-0.5A0.5,0.5,0,1,0,0,0.5A0.5,0.5,0,1,0,0,-0.5Z"
 
 
 def cluster_lines(
-    data: pd.DataFrame, table: pd.DataFrame, clusters: Sequence, *, columns: int = 2
+    data: pd.DataFrame,
+    table: pd.DataFrame,
+    clusters: Sequence,
+    *,
+    columns: int = 2,
+    response: str = "y",
+    predictor: str = "x",
+    cluster: str = "cluster",
 ) -> ChartGrid:
     """Draw a few clusters with the line each way of pooling gives them.
 
     Parameters
     ----------
     data : DataFrame
-        Columns y, x, cluster.
+        One row per observation.
     table : DataFrame
-        Made by ``shrinkage``.
+        Made by ``shrinkage``, with the effects Intercept and `predictor`.
     clusters : sequence
         Clusters to show, one panel each.
     columns : int
         Panels side by side.
+    response, predictor, cluster : str
+        Columns of `data`; they name the axes.
 
     Returns
     -------
     ChartGrid
+        A cluster without a line of its own has two lines, and its title says so.
 
     Raises
     ------
     ValueError
-        If a cluster does not occur.
+        If a column, an effect or a cluster does not occur.
 
     Examples
     --------
@@ -60,16 +74,42 @@ def cluster_lines(
     Data of cluster 42, 10 observations, with three lines; slopes: complete pooling 0.55, no
     pooling -0.70, partial pooling 0.28.
     """
-    unknown = sorted(set(clusters) - set(table["cluster"]))
+    require_columns(data, [response, predictor, cluster])
+    require_effects(table, ["Intercept", predictor])
+    unknown = [name for name in clusters if name not in set(table["cluster"])]
     if unknown:
         raise ValueError(f"no cluster {unknown} in the table; choose from its column 'cluster'.")
-    ends = np.array([data["x"].min(), data["x"].max()])
-    limits = alt.Scale(domain=[data["y"].min(), data["y"].max()], nice=True)
+    names = {"x": predictor, "y": response, "cluster": cluster}
+    # Names of any kind become the chart's own: Vega-Lite reads a point or a bracket in a field.
+    rows = pd.DataFrame({own: data[name] for own, name in names.items()})
+    estimates = table[table["effect"].isin(["Intercept", predictor])]
+    estimates = estimates.assign(effect=estimates["effect"].replace({predictor: "x"}))
     panels = [
-        _line_panel(data[data["cluster"] == name], table[table["cluster"] == name], ends, limits)
-        for name in clusters
+        _line_panel(rows, estimates[estimates["cluster"] == label], label, names)
+        for label in clusters
     ]
     return ChartGrid(*panels, columns=columns)
+
+
+def require_columns(data, names) -> None:
+    """Raise ValueError unless a frame has these columns."""
+    missing = [name for name in names if name not in data.columns]
+    if missing:
+        raise ValueError(
+            f"data has no column {', '.join(map(repr, missing))}; it has "
+            f"{', '.join(map(str, data.columns))}. Say which columns to draw: response=..., "
+            "predictor=..., cluster=...."
+        )
+
+
+def require_effects(table, effects) -> None:
+    """Raise ValueError unless a table made by ``shrinkage`` has these effects."""
+    missing = [effect for effect in effects if effect not in set(table["effect"])]
+    if missing:
+        raise ValueError(
+            f"the table lacks the effects {missing}; it has {table['effect'].unique().tolist()}. "
+            "Name the effects that vary in your fit, or let them vary."
+        )
 
 
 def shrinkage_paths(
@@ -84,10 +124,11 @@ def shrinkage_paths(
     Parameters
     ----------
     table : DataFrame
-        Made by ``shrinkage``, with the effects Intercept and x.
+        Made by ``shrinkage``, with two effects or more.
     view : mapping
-        Limits of the axes, ``{"Intercept": (low, high), "x": (low, high)}``; the same for all
-        charts that are to be compared. Paths from outside are cut at the edge.
+        Two effects, across and up, with the limits of their axes, ``{"Intercept": (low, high),
+        "x": (low, high)}``; the same for all charts that are to be compared. Paths from outside
+        are cut at the edge. Clusters without an estimate of their own have no path.
     title : str
         Name of the data set.
     size_by_n : bool
@@ -96,6 +137,11 @@ def shrinkage_paths(
     Returns
     -------
     altair.LayerChart
+
+    Raises
+    ------
+    ValueError
+        If `view` does not name two effects of the table.
 
     Examples
     --------
@@ -107,13 +153,24 @@ def shrinkage_paths(
     slope to the mixed model's, which lie closer to the fixed effects (0.94, 0.54). Mean
     shrinkage 27% in the intercept, 69% in the slope; 5 paths start outside the frame.
     """
-    wide = cluster_paths(table)
+    if len(view) != 2:
+        raise ValueError(f"view names {list(view)}; name two effects, {{effect: (low, high)}}.")
+    across, up = view
+    require_effects(table, view)
+    # Whatever the effects are called, the chart's fields are those of an intercept and of x.
+    table = table[table["effect"].isin(view)]
+    table = table.assign(effect=table["effect"].map({across: "Intercept", up: "x"}))
+    wide = cluster_paths(table).dropna()
     fixed = table.groupby("effect")["fixed_effect"].first()
+    titles = [effect_title(name) for name in view]
+    words = [name if name == "Intercept" else "slope" for name in view]
+    words = [word.lower() for word in words] if words[0] != words[1] else list(view)
     paths = alt.Chart(wide).encode(
-        alt.X("no_Intercept:Q", title="intercept", scale=exact_scale(*view["Intercept"])),
-        alt.Y("no_x:Q", title="slope of x", scale=exact_scale(*view["x"])),
+        alt.X("no_Intercept:Q", title=titles[0], scale=exact_scale(*view[across])),
+        alt.Y("no_x:Q", title=titles[1], scale=exact_scale(*view[up])),
         tooltip=path_tooltip(
-            *number_tooltips(digits=2, no_Intercept="own intercept", no_x="own slope")
+            *number_tooltips(digits=2, no_Intercept=f"own {words[0]}", no_x=f"own {words[1]}"),
+            words=words,
         ),
     )
     size = alt.Size("n:Q", title="observations", scale=alt.Scale(range=[10, 140]), legend=None)
@@ -132,7 +189,7 @@ def shrinkage_paths(
         width="container",
         height=HEIGHT,
         title=title,
-        description=_paths_description(table, fixed, view, title),
+        description=_paths_description(table, fixed, view, title, words),
     )
 
 
@@ -197,29 +254,31 @@ def estimator_errors(errors: pd.DataFrame) -> ChartGrid:
     return ChartGrid(*panels, columns=1)
 
 
-def path_tooltip(*own: alt.Tooltip) -> list[alt.Tooltip]:
+def path_tooltip(
+    *own: alt.Tooltip, words: Sequence[str] = ("intercept", "slope")
+) -> list[alt.Tooltip]:
     """Show a cluster's number and size, its own estimates, and the shrunken ones."""
     return [
         alt.Tooltip("cluster:N"),
         alt.Tooltip("n:N", title="observations"),
         *own,
         *number_tooltips(
-            digits=2, partial_Intercept="shrunken intercept", partial_x="shrunken slope"
+            digits=2, partial_Intercept=f"shrunken {words[0]}", partial_x=f"shrunken {words[1]}"
         ),
     ]
 
 
-def fixed_point(row: alt.Chart, across: str, up: str) -> alt.Chart:
+def fixed_point(row: alt.Chart, across: str, up: str, **legend) -> alt.Chart:
     """Draw the fixed effects as the only diamond among points, with the legend of all points."""
     _, *poolings = POOLING_COLOURS
     kinds = [FIXED_EFFECT, *poolings]
-    shapes = alt.Scale(domain=kinds, range=["diamond", "circle", "circle"])
+    shapes = alt.Scale(domain=kinds, range=["diamond", RING, "circle"])
     colors = alt.Scale(domain=kinds, range=list(POOLING_COLOURS.values()))
     return row.mark_point(filled=True, size=170, opacity=1).encode(
         x=f"{across}:Q",
         y=f"{up}:Q",
-        color=pooling_color().scale(colors),
-        shape=pooling_shape().scale(shapes),
+        color=pooling_color(**legend).scale(colors),
+        shape=pooling_shape(**legend).scale(shapes),
     )
 
 
@@ -237,14 +296,17 @@ def end_points(paths: alt.Chart, pooling: str, *, filled: bool) -> alt.Chart:
     )
 
 
-def _paths_description(table, fixed, view, title) -> str:
+def _paths_description(table, fixed, view, title, words) -> str:
     mean = table.groupby("effect")["shrinkage_factor"].mean()
+    drawn = table.groupby("cluster")["no_pooling"].agg(lambda own: own.notna().all())
+    lacking = f" {(~drawn).sum()} have no estimate of their own and no path." * (not drawn.all())
+    outside = count_outside(table, dict(zip(["Intercept", "x"], view.values(), strict=True)))
     return (
-        f"Scatter plot, {title}: {table['cluster'].nunique()} clusters as paths from their own "
-        f"least-squares intercept and slope to the mixed model's, which lie closer to the fixed "
-        f"effects ({fixed['Intercept']:.2f}, {fixed['x']:.2f}). Mean shrinkage "
-        f"{mean['Intercept']:.0%} in the intercept, {mean['x']:.0%} in the slope; "
-        f"{count_outside(table, view)} paths start outside the frame."
+        f"Scatter plot, {title}: {drawn.sum()} clusters as paths from their own "
+        f"least-squares {words[0]} and {words[1]} to the mixed model's, which lie closer to the "
+        f"fixed effects ({fixed['Intercept']:.2f}, {fixed['x']:.2f}). Mean shrinkage "
+        f"{mean['Intercept']:.0%} in the {words[0]}, {mean['x']:.0%} in the {words[1]}; "
+        f"{outside} paths start outside the frame.{lacking}"
     )
 
 
@@ -272,35 +334,39 @@ def _pooled_line_ends(coefficients, ends) -> pd.DataFrame:
     )
 
 
-def _line_panel(rows, estimates, ends, limits) -> alt.LayerChart:
-    name = estimates["cluster"].iloc[0]
+def _line_panel(data, estimates, label, names) -> alt.LayerChart:
+    rows = data[data["cluster"] == label]
+    ends = np.array([data["x"].min(), data["x"].max()])
+    across = alt.X("x:Q", title=names["x"])
+    up = alt.Y("y:Q", title=names["y"]).scale(domain=[data["y"].min(), data["y"].max()], nice=True)
     coefficients = estimates.set_index("effect")[list(POOLING_COLUMNS)].T
-    points = (
-        alt.Chart(rows)
-        .mark_circle(color=QUIET, size=40, opacity=0.9)
-        .encode(alt.X("x:Q"), alt.Y("y:Q", scale=limits))
-    )
+    has_own = coefficients.loc["no_pooling"].notna().all()
+    points = alt.Chart(rows).mark_circle(color=QUIET, size=40, opacity=0.9).encode(across, up)
     curves = (
-        alt.Chart(_pooled_line_ends(coefficients, ends))
+        alt.Chart(_pooled_line_ends(coefficients, ends).dropna())
         .mark_line(strokeWidth=2.5, clip=True)
-        .encode(
-            alt.X("x:Q"),
-            alt.Y("y:Q", scale=limits),
-            pooling_color(),
-            pooling_dash(),
-        )
+        .encode(across, up, pooling_color(), pooling_dash())
     )
     slopes = ", ".join(
-        f"{POOLING_COLUMNS[which]} {slope:.2f}" for which, slope in coefficients["x"].items()
+        f"{POOLING_COLUMNS[which]} {slope:.2f}"
+        for which, slope in coefficients["x"].items()
+        if pd.notna(slope)
     )
+    lacking = "" if has_own else ", no line of its own"
+    name = f"{names['cluster']} {label}"
     return alt.layer(points, curves).properties(
         width="container",
         height=220,
-        title=f"cluster {name}: {len(rows)} observations",
+        title=f"{name}: {_counted(len(rows))}{lacking}",
         description=(
-            f"Data of cluster {name}, {len(rows)} observations, with three lines; slopes: {slopes}."
+            f"Data of {name}, {_counted(len(rows))}, with {'three' if has_own else 'two'} lines"
+            f"{lacking}; slopes: {slopes}."
         ),
     )
+
+
+def _counted(n) -> str:
+    return f"{n} observation{'s' * (n != 1)}"
 
 
 def _error_panel(part, effect) -> alt.LayerChart:

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 import altair as alt
 import pandas as pd
 
+from helpers.charts.shrinkage import require_columns, require_effects
 from helpers.charts.theme import (
     POOLING_COLOURS,
     POOLING_COLUMNS,
     QUIET,
     STROKES,
     ChartGrid,
+    effect_title,
     number_tooltips,
     pooling_color,
     pooling_dash,
@@ -20,21 +22,31 @@ from helpers.charts.theme import (
 from helpers.tables.densities import ESTIMATES, density_grid, estimate_densities
 
 GRID_POINTS = 121
+#: So many different occasions have a tick each.
+MOST_OCCASIONS = 12
 
 
 def student_paths(
-    data: pd.DataFrame, students: Mapping[int, str], *, columns: int = 3
+    data: pd.DataFrame,
+    students: Mapping,
+    *,
+    columns: int = 3,
+    response: str = "gpa",
+    predictor: str = "occasion",
+    cluster: str = "student",
 ) -> ChartGrid:
-    """Grades of a few students, one panel each, before the paths of all students.
+    """Paths of a few clusters, one panel each, before the paths of all clusters.
 
     Parameters
     ----------
     data : DataFrame
-        student, occasion, gpa: one row per student and occasion.
-    students : mapping of int to str
-        Students to highlight, with a word for each path.
+        One row per cluster and occasion.
+    students : mapping
+        Clusters to highlight, such as students, with a word for each path.
     columns : int
         Panels side by side.
+    response, predictor, cluster : str
+        Columns of `data`; they name axes and panels.
 
     Returns
     -------
@@ -43,31 +55,32 @@ def student_paths(
     Raises
     ------
     ValueError
-        If no student is named, or one does not occur.
+        If a column does not occur, no cluster is named, or one does not occur.
 
     Examples
     --------
     >>> from helpers import load_gpa
     >>> print(student_paths(load_gpa("synthetic"), {1: "rises"}).charts[0].description)
-    Line plot of student 1's grades, rises: 2.2, 2.6, 2.4, 2.6, 2.9, 2.6, before the paths of
-    all 200 students.
+    Line plot of student 1's gpa, rises: 2.2, 2.6, 2.4, 2.6, 2.9, 2.6, before the paths of all
+    200 clusters.
     """
-    unknown = sorted(set(students) - set(data["student"]))
+    require_columns(data, [response, predictor, cluster])
+    known = set(data[cluster])
+    unknown = [label for label in students if label not in known]
     if unknown or not students:
         raise ValueError(
-            f"students is {dict(students)}; it must name one or more of the column 'student'"
+            f"students is {dict(students)}; it must name one or more of the column {cluster!r}"
             f"{f', where {unknown} do not occur' if unknown else ''}. Choose from that column."
         )
-    everybody = all_paths(data)
-    return ChartGrid(
-        *(
-            _path_panel(
-                everybody, data[data["student"] == student], word, data["student"].nunique()
-            )
-            for student, word in students.items()
-        ),
-        columns=columns,
+    names = {"x": predictor, "y": response, "cluster": cluster}
+    everybody = all_paths(
+        data, **{"response": response, "predictor": predictor, "cluster": cluster}
     )
+    panels = [
+        _path_panel(everybody, data[data[cluster] == label], word, names, len(known))
+        for label, word in students.items()
+    ]
+    return ChartGrid(*panels, columns=columns)
 
 
 def effect_densities(table: pd.DataFrame) -> ChartGrid:
@@ -98,7 +111,7 @@ def effect_densities(table: pd.DataFrame) -> ChartGrid:
             _density_panel(
                 estimate_densities(part, density_grid(part, GRID_POINTS)).round(4),
                 part,
-                title=_effect_name(effect),
+                title=effect_title(effect),
             )
             for effect, part in parts.items()
         )
@@ -174,7 +187,8 @@ def prediction_lines(table: pd.DataFrame, predictor: str, ends: tuple[float, flo
     Returns
     -------
     ChartGrid
-        Three panels with the same axes.
+        Three panels with the same axes; the vertical one is named by the table's response. Clusters
+        without a line of their own are not in the panel of these.
 
     Raises
     ------
@@ -189,12 +203,8 @@ def prediction_lines(table: pd.DataFrame, predictor: str, ends: tuple[float, flo
     Predicted lines over occasion under partial pooling: 3 of 200 fall; slopes from -0.024 to
     0.267.
     """
-    missing = {"Intercept", predictor} - set(table["effect"])
-    if missing:
-        raise ValueError(
-            f"the table lacks the effects {sorted(missing)}; it has "
-            f"{sorted(table['effect'].unique())}. Give a table of Intercept and {predictor}."
-        )
+    require_effects(table, ["Intercept", predictor])
+    response = table.attrs.get("response", "response")
     lines = {
         column: _lines(table, column, predictor, ends)
         for column in ["complete_pooling", "partial_pooling", "no_pooling"]
@@ -203,46 +213,68 @@ def prediction_lines(table: pd.DataFrame, predictor: str, ends: tuple[float, flo
     scale = alt.Scale(domain=[heights.min().min(), heights.max().max()], nice=True, zero=False)
     return ChartGrid(
         *(
-            _line_panel(part, POOLING_COLUMNS[column], predictor, scale)
+            _line_panel(part, POOLING_COLUMNS[column], predictor, scale, response)
             for column, part in lines.items()
         ),
         columns=3,
     )
 
 
-def all_paths(data: pd.DataFrame) -> alt.Chart:
-    """Draw the grades of all students faintly, behind a figure.
+def all_paths(
+    data: pd.DataFrame,
+    *,
+    response: str = "gpa",
+    predictor: str = "occasion",
+    cluster: str = "student",
+) -> alt.Chart:
+    """Draw the paths of all clusters faintly, behind a figure.
 
     Parameters
     ----------
     data : DataFrame
-        student, occasion, gpa: one row per student and occasion.
+        One row per cluster and occasion.
+    response, predictor, cluster : str
+        Its columns.
 
     Returns
     -------
     altair.Chart
+        With the fields occasion and gpa, whatever the columns are called.
     """
-    # One row per student keeps the page small: the browser unfolds it to paths. A path of every
-    # twentieth student, with gaps between them, is drawn much sooner than a path for each.
-    wide = data.pivot(index="student", columns="occasion", values="gpa")
+    rows = pd.DataFrame(
+        {"path": pd.factorize(data[cluster])[0], "occasion": data[predictor], "gpa": data[response]}
+    )
+    few = rows["occasion"].nunique() <= MOST_OCCASIONS
+    whole = bool((rows["occasion"] % 1 == 0).all())
+    once = not rows.duplicated(["path", "occasion"]).any()
+    paths = _folded_paths(rows) if few and whole and once else _long_paths(rows)
+    axis = alt.Axis(format="~")
+    if few:
+        axis = alt.Axis(values=sorted(rows["occasion"].unique().tolist()), format="~")
+    return paths.mark_line(color=QUIET, order=False, strokeOpacity=0.16, strokeWidth=1).encode(
+        alt.X("occasion:Q", title=predictor, axis=axis),
+        alt.Y("gpa:Q", title=response, scale=alt.Scale(zero=False)),
+        detail="path:N",
+    )
+
+
+def _folded_paths(rows) -> alt.Chart:
+    # One row per cluster keeps the page small: the browser unfolds it to paths. A path of every
+    # twentieth cluster, with gaps between them, is drawn much sooner than a path for each.
+    wide = rows.astype({"occasion": int}).pivot(index="path", columns="occasion", values="gpa")
     wide.columns = wide.columns.astype(str)
-    occasions = wide.columns.tolist()
     return (
-        alt.Chart(wide.reset_index())
-        .transform_fold([*occasions, "gap"], as_=["column", "gpa"])
+        alt.Chart(wide.reset_index(names="number"))
+        .transform_fold([*wide.columns, "gap"], as_=["column", "gpa"])
         .transform_calculate(
             occasion="datum.column == 'gap' ? null : toNumber(datum.column)",
-            path="datum.student % 20",
-        )
-        .mark_line(color=QUIET, order=False, strokeOpacity=0.16, strokeWidth=1)
-        .encode(
-            alt.X(
-                "occasion:Q", axis=alt.Axis(values=[int(name) for name in occasions], format="~")
-            ),
-            alt.Y("gpa:Q", scale=alt.Scale(zero=False)),
-            detail="path:N",
+            path="datum.number % 20",
         )
     )
+
+
+def _long_paths(rows) -> alt.Chart:
+    return alt.Chart(rows.sort_values(["path", "occasion"]))
 
 
 def density_layers(curves: alt.Chart, across: alt.X, up: alt.Scale) -> list[alt.Chart]:
@@ -256,28 +288,34 @@ def density_layers(curves: alt.Chart, across: alt.X, up: alt.Scale) -> list[alt.
     return [densities.mark_area(fillOpacity=0.12), outlines]
 
 
-def _path_panel(everybody, path, word, n_students) -> alt.LayerChart:
-    student = path["student"].iloc[0]
-    grades = path.sort_values("occasion")["gpa"]
+def _path_panel(everybody, rows, word, names, n_clusters) -> alt.LayerChart:
+    label = rows[names["cluster"]].iloc[0]
+    path = pd.DataFrame({"occasion": rows[names["x"]], "gpa": rows[names["y"]]})
+    path = path.sort_values("occasion")
     own = (
         alt.Chart(path)
         .mark_line(color="currentColor", strokeWidth=2.5, point={"color": "currentColor"})
-        .encode(x="occasion:Q", y="gpa:Q", tooltip=["student", "occasion", "gpa"])
+        .encode(
+            x="occasion:Q",
+            y="gpa:Q",
+            tooltip=number_tooltips(digits=1, occasion=names["x"], gpa=names["y"]),
+        )
     )
+    name = f"{names['cluster']} {label}"
     return alt.layer(everybody, own).properties(
         width="container",
         height=150,
-        title=f"student {student}: {word}",
+        title=f"{name}: {word}",
         description=(
-            f"Line plot of student {student}'s grades, {word}: "
-            f"{', '.join(f'{grade:.1f}' for grade in grades)}, before the paths of all "
-            f"{n_students} students."
+            f"Line plot of {name}'s {names['y']}, {word}: "
+            f"{', '.join(f'{value:.1f}' for value in path['gpa'])}, before the paths of all "
+            f"{n_clusters} clusters."
         ),
     )
 
 
 def _density_panel(curves, part, *, title, limits=None) -> alt.LayerChart:
-    name = _effect_name(part["effect"].iloc[0])
+    name = effect_title(part["effect"].iloc[0])
     complete = part["complete_pooling"].iloc[0]
     scale = alt.Scale(domain=list(limits)) if limits else alt.Scale()
     span = alt.Scale(domain=[curves["value"].min(), curves["value"].max()], nice=False)
@@ -314,7 +352,7 @@ def _mean_factors(tables) -> pd.DataFrame:
         for name, table in tables.items()
     ]
     factors = pd.concat(parts, ignore_index=True)
-    return factors.assign(effect=factors["effect"].map(_effect_name))
+    return factors.assign(effect=factors["effect"].map(effect_title))
 
 
 def _factor_panel(tables) -> alt.Chart:
@@ -347,10 +385,6 @@ def _factor_panel(tables) -> alt.Chart:
     )
 
 
-def _effect_name(effect) -> str:
-    return "intercept" if effect == "Intercept" else f"slope of {effect}"
-
-
 def _lines(table, column, predictor, ends) -> pd.DataFrame:
     """One row per line: cluster, x, x2, start, end, slope, falls; the falling ones drawn last."""
     wide = table.pivot(index="cluster", columns="effect", values=column).dropna()
@@ -371,7 +405,7 @@ def _lines(table, column, predictor, ends) -> pd.DataFrame:
     ).sort_values("falls", kind="stable")
 
 
-def _line_panel(lines, pooling, predictor, scale) -> alt.Chart:
+def _line_panel(lines, pooling, predictor, scale, response) -> alt.Chart:
     strong = "datum.falls" if len(lines) > 1 else "true"
     count = f"{lines['falls'].sum()} of {len(lines)} fall" if len(lines) > 1 else "one line for all"
     return (
@@ -379,7 +413,7 @@ def _line_panel(lines, pooling, predictor, scale) -> alt.Chart:
         .mark_rule(color=POOLING_COLOURS[pooling])
         .encode(
             alt.X("x:Q", title=predictor).scale(zero=False),
-            alt.Y("start:Q", title="predicted gpa", scale=scale),
+            alt.Y("start:Q", title=f"predicted {response}", scale=scale),
             x2="x2:Q",
             y2="end:Q",
             opacity=alt.condition(strong, alt.value(1), alt.value(0.25)),

@@ -81,6 +81,11 @@ def coefficient_title(effect: str) -> str:
     return "Intercepts" if effect == "Intercept" else f"Slopes of {effect}"
 
 
+def effect_title(effect: str) -> str:
+    """Title of an axis with an effect of all clusters."""
+    return "intercept" if effect == "Intercept" else f"slope of {effect}"
+
+
 def _by_pooling(values) -> alt.Scale:
     return alt.Scale(domain=list(POOLING_COLOURS), range=list(values))
 

@@ -8,6 +8,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from helpers.charts.shrinkage import require_columns
 from helpers.charts.theme import (
     HEIGHT,
     POOLING_COLOURS,
@@ -26,19 +27,24 @@ def arm_means(
     *,
     title: str,
     clusters: pd.DataFrame | None = None,
+    response: str = "y",
+    arm: str = "treatment",
+    cluster: str = "cluster",
 ) -> alt.LayerChart:
     """Observations by cluster, the clusters' means, and each model's mean of either arm.
 
     Parameters
     ----------
     data : DataFrame
-        Columns y, treatment, cluster; clusters of one arm next to each other.
+        One row per observation; every cluster in one arm.
     means : DataFrame
         Columns pooling, level, mean: one line per row, across the clusters of its arm.
     title : str
         Name of the data set.
     clusters : DataFrame, optional
         Made by ``cluster_means``: adds the partially pooled mean of each cluster.
+    response, arm, cluster : str
+        Columns of `data`; they name the axes.
 
     Returns
     -------
@@ -47,7 +53,8 @@ def arm_means(
     Raises
     ------
     ValueError
-        If `means` names an unknown pooling or arm, or `clusters` lacks a cluster.
+        If a column does not occur, a cluster lies in several arms, `means` names an unknown pooling
+        or arm, or `clusters` lacks a cluster.
 
     Examples
     --------
@@ -60,15 +67,23 @@ def arm_means(
     observations, and the mean of each cluster. Lines show the means of the arms; control:
     complete pooling 1.59; intervention: complete pooling 4.55.
     """
+    require_columns(data, [response, arm, cluster])
+    names = {"y": response, "treatment": arm, "cluster": cluster}
+    # Clusters of one arm stand next to each other, whatever the order of the rows.
+    data = pd.DataFrame({own: data[name] for own, name in names.items()})
+    arms = data["treatment"].drop_duplicates().tolist()
+    data = data.sort_values("treatment", key=pd.Index(arms).get_indexer, kind="stable")
     _require_known("pooling", means["pooling"], POOLING_COLOURS)
     _require_known("level", means["level"], data["treatment"])
+    _require_one_arm(data)
     centers = _cluster_centers(data)
     if clusters is not None:
         _require_known("cluster", centers["cluster"], clusters["cluster"])
         pooled = clusters.set_index("cluster")["partial_pooling"]
         centers["partial_pooling"] = centers["cluster"].map(pooled)
+    centers.attrs = {"cluster": cluster}
     layers = [
-        _observations(data, centers),
+        _observations(data, centers, "response" if response == "y" else response),
         _arm_names(centers),
         *_mean_lines(means, centers),
         _center_points(centers, "observed", "no pooling", filled=False, size=150),
@@ -145,6 +160,15 @@ def _require_known(what, given, allowed) -> None:
         )
 
 
+def _require_one_arm(data) -> None:
+    arms = data.groupby("cluster", observed=True)["treatment"].nunique()
+    if arms.max() > 1:
+        raise ValueError(
+            f"cluster {arms.idxmax()} lies in {arms.max()} arms; this chart is of arms that "
+            "consist of whole clusters."
+        )
+
+
 def _distinct(values) -> list:
     return pd.Series(list(values), dtype=object).drop_duplicates().tolist()
 
@@ -160,7 +184,7 @@ def _cluster_axis(centers) -> alt.X:
     labels = [[str(c), f"({n})"] for c, n in zip(centers["cluster"], centers["n"], strict=True)]
     return alt.X(
         "position:Q",
-        title="cluster (observations)",
+        title=f"{centers.attrs['cluster']} (observations)",
         scale=alt.Scale(domain=[0.4, len(centers) + 0.6], nice=False, zero=False),
         axis=alt.Axis(
             values=centers["position"].tolist(),
@@ -171,7 +195,7 @@ def _cluster_axis(centers) -> alt.X:
     )
 
 
-def _observations(data, centers) -> alt.Chart:
+def _observations(data, centers, title) -> alt.Chart:
     place = data["cluster"].map(centers.set_index("cluster")["position"])
     within = data.groupby("cluster").cumcount() + 0.5
     size = data.groupby("cluster")["y"].transform("size")
@@ -180,7 +204,7 @@ def _observations(data, centers) -> alt.Chart:
     return (
         alt.Chart(points)
         .mark_circle(color=QUIET, size=22, opacity=0.7)
-        .encode(_cluster_axis(centers), alt.Y("y:Q", title="response"))
+        .encode(_cluster_axis(centers), alt.Y("y:Q", title=title))
     )
 
 

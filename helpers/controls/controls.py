@@ -168,13 +168,48 @@ def preset_control(presets: Mapping[str, Mapping], widget: widgets.Widget) -> wi
     return control
 
 
-def players(made: Mapping[str, widgets.Widget]) -> dict[str, widgets.Play]:
-    """Play buttons for the ranges; nothing moves before a reader presses one."""
+def check_folds(folds: Mapping[str, Sequence[str]], made: Mapping) -> None:
+    """See to it that folds name each control at most once.
+
+    Raises
+    ------
+    TypeError
+        If a fold names no control, or a control is in two folds.
+    """
+    named = [name for names in folds.values() for name in names]
+    wrong = [name for at, name in enumerate(named) if name not in made or name in named[:at]]
+    if wrong:
+        raise TypeError(
+            f"the folds name {', '.join(wrong)}, which is no control or is in two folds. "
+            f"The controls are {', '.join(made)}; name each in one fold or in none."
+        )
+
+
+def names_chosen(made: Mapping[str, widgets.Widget]) -> list[str]:
+    """List the controls that choose among names: on the others, sliders, a hand moves the marks."""
+    sliders = (widgets.SelectionSlider, widgets.IntSlider)
+    return [name for name, control in made.items() if not isinstance(control, sliders)]
+
+
+def players(made: Mapping[str, widgets.Widget], charts: Sequence) -> dict[str, widgets.Play]:
+    """Play buttons for the ranges; nothing moves before a reader presses one.
+
+    The description is what a range's lowest value means, ``usermeta["lowest"]`` of a chart.
+    """
+    lowest = {}
+    for chart in charts:
+        lowest |= chart.to_dict(validate=False).get("usermeta", {}).get("lowest", {})
     buttons = {}
     for name, control in made.items():
         if isinstance(control, widgets.IntSlider):
             ends = {"min": control.min, "max": control.max, "value": control.value}
             step = max(1, (control.max - control.min) // 50)
-            buttons[name] = widgets.Play(**ends, step=step, interval=40, show_repeat=False)
+            buttons[name] = widgets.Play(
+                **ends,
+                step=step,
+                interval=40,
+                show_repeat=False,
+                description=lowest.get(name, str(control.min)),
+            )
             widgets.jslink((buttons[name], "value"), (control, "value"))
     return buttons

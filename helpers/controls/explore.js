@@ -83,19 +83,122 @@ function addSteps(controls) {
   }
 }
 
-// What the chart says in words is spoken once the control rests.
+// What the chart says in words is spoken once the control rests: the lines that are new.
 function speaker(el) {
   const spoken = el.appendChild(document.createElement("div"));
   spoken.className = "explore-spoken";
   spoken.setAttribute("role", "status");
-  const text = () =>
-    [...el.querySelectorAll(".role-title-text text, .mark-text.role-mark text")]
-      .map((line) => line.innerHTML.replace(/<[^>]*>/g, " "))
-      .join(" ");
+  const lines = () => {
+    const texts = el.querySelectorAll("svg.marks :is(.role-title-text, .mark-text.role-mark) text");
+    return [...texts].flatMap((text) => {
+      const parts = text.querySelectorAll("tspan");
+      return (parts.length ? [...parts] : [text]).map((part) => part.textContent);
+    });
+  };
+  let before = [];
+  const speak = () => {
+    const now = lines();
+    const fresh = now.filter((line) => !before.includes(line));
+    if (fresh.length) spoken.textContent = fresh.join(" ");
+    before = now;
+  };
   let waiting;
+  return {
+    start: () => (before = lines()),
+    speak: () => {
+      clearTimeout(waiting);
+      waiting = setTimeout(speak, 600);
+    },
+  };
+}
+
+// A click, a tap or a drag takes the nearest point of a kind, so that a finger need not hit it.
+const REACH = 24;
+function nearest(view, at, isWanted) {
+  const found = { distance: REACH, item: null };
+  const search = (item, x, y) => {
+    if (item.marktype === "group") {
+      for (const group of item.items) {
+        for (const mark of group.items) search(mark, x + group.x, y + group.y);
+      }
+    } else if (item.marktype === "symbol" && item.role === "mark") {
+      for (const point of item.items.filter(isWanted)) {
+        const distance = Math.hypot(x + point.x - at[0], y + point.y - at[1]);
+        if (distance < found.distance) Object.assign(found, { distance, item: point });
+      }
+    }
+  };
+  search(view.scenegraph().root, 0, 0);
+  return found.item;
+}
+
+// Where an event is in the frame of a chart.
+function placeOf(svg, { clientX, clientY }) {
+  const frame = svg.querySelector(".root path.background").getScreenCTM();
+  const { x, y } = new DOMPoint(clientX, clientY).matrixTransform(frame.inverse());
+  return [x, y];
+}
+
+const holds = (field) => ({ datum }) => datum?.[field] !== undefined;
+
+// A finger cannot hover: a tap shows what a point would tell a mouse.
+function linkTaps(view, svg) {
+  svg.addEventListener("click", (event) => {
+    if (event.pointerType !== "touch") return;
+    const item = nearest(view, placeOf(svg, event), ({ tooltip }) => tooltip);
+    view.tooltip()(view, event, item, item?.tooltip);
+  });
+}
+
+// A chart says in its usermeta which control a click on a point sets: {pick: {control, field, first}}.
+function linkPicks(view, svg, model, { control, field, first }) {
+  svg.classList.add("explore-picks");
+  svg.addEventListener("click", (event) => {
+    const item = nearest(view, placeOf(svg, event), holds(field));
+    if (!item) return;
+    model.set(control, item.datum[field] - first);
+    model.save_changes();
+  });
+}
+
+// {drag: {which, by, field, from, steps, middle}}: a point is dragged up and down, which sets two controls: which
+// point, and by how many steps, counted from the middle of that control, it is away from its field `from`.
+function linkDrags(view, svg, model, { which, by, field, from, steps, middle }) {
+  let held = null;
+  svg.classList.add("explore-drags");
+  svg.addEventListener("pointerdown", (event) => {
+    held = nearest(view, placeOf(svg, event), holds(field))?.datum;
+    if (!held) return;
+    event.preventDefault();
+    svg.setPointerCapture(event.pointerId);
+    held = { at: held[field], from: held[from] };
+  });
+  svg.addEventListener("pointermove", (event) => {
+    if (!held) return;
+    const [, down] = placeOf(svg, event);
+    const moved = view.scale("y").invert(down) - held.from;
+    const position = middle + Math.round(moved * steps);
+    model.set({ [which]: held.at - 1, [by]: Math.min(2 * middle, Math.max(0, position)) });
+    model.save_changes();
+  });
+  const release = () => (held = null);
+  svg.addEventListener("pointerup", release);
+  svg.addEventListener("pointercancel", release);
+  // A finger that starts on a point drags it; elsewhere it scrolls the page.
+  svg.addEventListener("touchstart", (event) => {
+    if (nearest(view, placeOf(svg, event.touches[0]), holds(field))) event.preventDefault();
+  }, { passive: false });
+}
+
+// A style that limits the height of the place of a chart, as on a phone, limits its frame.
+function fitHeight(el, view) {
+  const svg = view.container().querySelector("svg.marks");
+  const whole = view.signal("height");
   return () => {
-    clearTimeout(waiting);
-    waiting = setTimeout(() => (spoken.textContent = text()), 600);
+    const room = parseFloat(getComputedStyle(el).maxHeight);
+    const around = svg.getBoundingClientRect().height - view.signal("height");
+    const height = Math.max(80, Math.min(whole, (room || Infinity) - around));
+    if (Math.abs(height - view.signal("height")) > 1) view.signal("height", height).runAsync();
   };
 }
 
@@ -113,6 +216,11 @@ async function draw(figure, spec, model, states) {
     return vega;
   };
   const { view } = await vegaEmbed(figure, spec, { renderer: "svg", actions: false, patch });
+  const svg = figure.querySelector("svg");
+  const { pick, drag } = spec.usermeta ?? {};
+  linkTaps(view, svg);
+  if (pick) linkPicks(view, svg, model, pick);
+  if (drag) linkDrags(view, svg, model, drag);
   return { view, followed };
 }
 
@@ -132,18 +240,21 @@ async function render({ model, el }) {
   await vegaIsThere(model);
   // Only in the page does a chart have a width.
   while (!el.isConnected) await new Promise(requestAnimationFrame);
-  const panel = el.closest(".explore").querySelector(".explore-controls");
-  if (!panel.querySelector(".explore-control")) mendControls(panel);
+  for (const panel of el.closest(".explore").querySelectorAll(".explore-controls")) {
+    if (!panel.querySelector(".explore-control")) mendControls(panel);
+  }
 
   const states = await unpack(model.get("states"));
   const charts = el.appendChild(document.createElement("div"));
   charts.className = "explore-charts";
+  if (model.get("columns")) charts.style.setProperty("--columns", model.get("columns"));
   const figures = model.get("specs").map((spec) => {
     const figure = charts.appendChild(document.createElement("div"));
     return draw(figure, spec, model, states);
   });
-  const speak = speaker(el);
+  const { start, speak } = speaker(el);
   const views = await Promise.all(figures);
+  start();
   for (const { view, followed } of views) {
     for (const name of followed) {
       model.on(`change:${name}`, () => {
@@ -152,7 +263,25 @@ async function render({ model, el }) {
       });
     }
   }
+  linkMotion(charts, model);
+  if (views.length === 1) {
+    const fit = fitHeight(el, views[0].view);
+    fit();
+    window.addEventListener("resize", () => setTimeout(fit, 200));
+  }
   return () => views.forEach(({ view }) => view.finalize());
+}
+
+// Between settings that are names, marks move (explore.css says how long); on a slider the hand moves them.
+function linkMotion(charts, model) {
+  let moving;
+  for (const chosen of model.get("moving")) {
+    model.on(`change:${chosen}`, () => {
+      charts.classList.add("explore-moving");
+      clearTimeout(moving);
+      moving = setTimeout(() => charts.classList.remove("explore-moving"), 700);
+    });
+  }
 }
 
 function initialize({ model }) {

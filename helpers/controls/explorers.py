@@ -11,9 +11,15 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pandas as pd
 
+from helpers.charts import MOVES, PER_UNIT
 from helpers.data.simulate import SCENARIOS, create_data, true_coefficients
 from helpers.models import MixedFit, fit_by_cluster, fit_many, fit_mixed, profile_limits
-from helpers.tables import random_effect_correlations, random_effects
+from helpers.tables import (
+    random_covariance,
+    random_effect_correlations,
+    random_effects,
+    shrinkage,
+)
 from helpers.tables.densities import density_grid, estimate_densities
 
 #: Values the shrinkage explorer offers; its grid holds all their combinations.
@@ -24,6 +30,11 @@ SHRINKAGE_CONTROLS = {
     "residual_sd": [0.25, 1],
     "cluster_sizes": ["equal", "unequal"],
     "sample": {"A": 888, "B": 889, "C": 890},
+}
+#: What of them, and of the chart's own, a reader has to open.
+SHRINKAGE_FOLDS = {
+    "Change the world": list(SHRINKAGE_CONTROLS),
+    "Look closer": ["ellipse", "cluster"],
 }
 #: Limits of its axes: what lies outside is counted.
 SHRINKAGE_VIEW = {"Intercept": (-1.5, 3.5), "x": (-2.0, 3.0)}
@@ -83,11 +94,11 @@ def shrinkage_sample(
     Returns
     -------
     DataFrame
-        One row per cluster: number, n, no_Intercept, no_x, partial_Intercept, partial_x, and, the
-        same in all rows, whether sizes are unequal, how many lines of clusters lie outside
-        :data:`SHRINKAGE_VIEW`, the estimates of the whole fit, and whether it is singular. A
-        cluster without a line of its own (fewer than two rows) stands where the mixed model puts
-        it.
+        One row per cluster: number, n, ``no_``, ``partial_``, ``true_`` of Intercept and x, and,
+        the same in all rows, whether sizes are unequal, how many lines of clusters lie outside
+        :data:`SHRINKAGE_VIEW`, the estimates of the whole fit, whether it is singular, and the
+        errors of :func:`pulled_clusters`. A cluster without a line of its own (fewer than two rows)
+        stands where the mixed model puts it.
 
     Examples
     --------
@@ -96,7 +107,7 @@ def shrinkage_sample(
     0       1  10  0.08       0.33  0.24
     """
     unequal = cluster_sizes == "unequal"
-    data = create_data(
+    clusters, fits = _world(
         obs_per_cluster=observations_per_cluster * (2 if unequal else 1),
         n_cluster=_N_CLUSTERS,
         sigma=residual_sd,
@@ -105,11 +116,23 @@ def shrinkage_sample(
         balanced=0.5 if unequal else 1,
         seed=sample,
     )
+    return clusters.assign(
+        unequal=int(unequal),
+        outside=_count_outside(clusters),
+        **_read_outs(fits),
+        **_errors(clusters[clusters["n"] > 1]),
+    )
+
+
+def _world(**arguments):
+    """Simulate data and fit the mixed model: the clusters beside their truth, and the fit."""
+    data = create_data(**arguments)
     fits = fit_many("y ~ x + (x | cluster)", data, data[["y"]], effects=True)
     clusters = _clusters(data, fits)
-    return clusters.assign(
-        unequal=int(unequal), outside=_count_outside(clusters), **_read_outs(fits)
-    )
+    truth = true_coefficients(**arguments).set_index("cluster").loc[clusters["number"]]
+    for effect in EFFECTS:
+        clusters[f"true_{effect}"] = truth[effect].to_numpy()
+    return clusters, fits
 
 
 def _count_outside(clusters) -> int:
@@ -163,35 +186,49 @@ def pulled_clusters(world) -> pd.DataFrame:
     DataFrame
         One row per cluster: number, n, and ``no_``, ``partial_``, ``true_`` of Intercept and x; a
         cluster without a line of its own (fewer than two rows) stands where the mixed model puts
-        it. The same in all rows: fixed_Intercept, fixed_x, and own_error, mixed_error and
-        error_product, from which :math:`\sqrt{(1-q)^2 a + 2q(1-q) b + q^2 c}` is the root mean
-        squared error of the slopes after a pull of :math:`q`, over the clusters with a line of
-        their own.
+        it. The same in all rows: fixed_Intercept, fixed_x, log_own_error and log_mixed_error, of
+        which :math:`a` and :math:`b` are the exponentials, and error_correlation :math:`r`; over
+        the clusters with a line of their own,
+        :math:`\sqrt{(1-q)^2 a^2 + 2 q (1-q) r a b + q^2 b^2}` is the root mean squared error of
+        the slopes after a pull of :math:`q`.
 
     Examples
     --------
     >>> frame = pulled_clusters("baseline")
-    >>> np.sqrt(frame[["own_error", "mixed_error"]].iloc[0]).round(3).tolist()
+    >>> np.exp(frame[["log_own_error", "log_mixed_error"]].iloc[0]).round(3).tolist()
     [0.385, 0.222]
     """
-    arguments = SCENARIOS[world]
-    data = create_data(**arguments)
-    fits = fit_many("y ~ x + (x | cluster)", data, data[["y"]], effects=True)
-    clusters = _clusters(data, fits)
-    truth = true_coefficients(**arguments).set_index("cluster").loc[clusters["number"]]
-    for effect in EFFECTS:
-        clusters[f"true_{effect}"] = truth[effect].to_numpy()
-        clusters[f"fixed_{effect}"] = fits.fixed[0, EFFECTS.index(effect)]
-    return clusters.assign(**_squared_errors(clusters[clusters["n"] > 1]))
+    clusters, fits = _world(**SCENARIOS[world])
+    fixed = {f"fixed_{effect}": fits.fixed[0, at] for at, effect in enumerate(EFFECTS)}
+    return clusters.assign(**fixed, **_errors(clusters[clusters["n"] > 1]))
 
 
-def _squared_errors(clusters) -> dict[str, float]:
+def pulled_worlds() -> pd.DataFrame:
+    """All six worlds of :func:`pulled_clusters` in one frame.
+
+    Returns
+    -------
+    DataFrame
+        Its columns, and the world.
+
+    Examples
+    --------
+    >>> pulled_worlds().groupby("world", sort=False).size().tolist()
+    [100, 100, 100, 100, 100, 100]
+    """
+    frames = [pulled_clusters(world).assign(world=world) for world in SCENARIOS]
+    return pd.concat(frames, ignore_index=True)
+
+
+def _errors(clusters) -> dict[str, float]:
+    # Logarithms, so that steps of a packed column are as fine for small errors as for large ones.
     own = clusters["no_x"] - clusters["true_x"]
     mixed = clusters["partial_x"] - clusters["true_x"]
+    a, b = np.sqrt((own**2).mean()), np.sqrt((mixed**2).mean())
     return {
-        "own_error": (own**2).mean(),
-        "error_product": (own * mixed).mean(),
-        "mixed_error": (mixed**2).mean(),
+        "log_own_error": np.log(a),
+        "log_mixed_error": np.log(b),
+        "error_correlation": (own * mixed).mean() / (a * b),
     }
 
 
@@ -244,7 +281,7 @@ def own_lines(
     Parameters
     ----------
     data : DataFrame
-        One row per observation; as many in every cluster.
+        One row per observation.
     table : DataFrame
         Made by ``shrinkage``, with the effects Intercept and `predictor`.
     response, predictor, cluster : str
@@ -253,13 +290,15 @@ def own_lines(
     Returns
     -------
     callable
-        ``f(<cluster>=label)`` gives rows of kind "observation" and of the three poolings, two per
-        line, with the columns kind, x, y and the sentence read_out.
+        ``f(<cluster>=label)`` gives rows of kind "observation", of the three poolings, two per
+        line, and "absent", to fill up to the largest cluster and for a line that a cluster lacks,
+        with the columns kind, x, y and the sentence read_out. See
+        :func:`helpers.controls.explore_fit` for any fit in one line.
 
     Raises
     ------
     KeyError
-        If a column does not occur.
+        If a column or an effect does not occur.
 
     Examples
     --------
@@ -270,26 +309,25 @@ def own_lines(
     >>> print(lines(cluster=42)["read_out"].iloc[0])
     cluster 42|intercept: own 0.65, mixed 0.90|slope: own −0.702, mixed 0.282
     """
-    observations = {label: rows for label, rows in data.groupby(cluster)}
-    ends = np.array([data[predictor].min(), data[predictor].max()])
+    _require_columns(data, [response, predictor, cluster])
+    lacking = {"Intercept", predictor} - set(table["effect"])
+    if lacking:
+        raise KeyError(f"the table has no effect {sorted(lacking)}; let it vary in the fit.")
+    observations = _filled_up(data, response, predictor, cluster)
+    ends = np.array([data[predictor].min(), data[predictor].max()], dtype=float)
     estimates = table.set_index(["cluster", "effect"])
 
     def lines_of(**chosen) -> pd.DataFrame:
         label = chosen[cluster]
         own = estimates.loc[label]
-        parts = [
-            pd.DataFrame(
-                {
-                    "kind": "observation",
-                    "x": observations[label][predictor],
-                    "y": observations[label][response],
-                }
-            )
-        ]
+        parts = [observations[label]]
         for pooling in ("complete", "no", "partial"):
             coefficient = own[f"{pooling}_pooling"]
             heights = coefficient["Intercept"] + coefficient[predictor] * ends
-            parts.append(pd.DataFrame({"kind": f"{pooling} pooling", "x": ends, "y": heights}))
+            line = pd.DataFrame({"kind": f"{pooling} pooling", "x": ends, "y": heights})
+            # A cluster of too few rows has no line of its own.
+            line.loc[line["y"].isna(), ["kind", "y"]] = "absent", observations[label]["y"].iloc[0]
+            parts.append(line)
         words = [
             f"{name}: own {_number(own.loc[effect, 'no_pooling'], digits)}, "
             f"mixed {_number(own.loc[effect, 'partial_pooling'], digits)}"
@@ -301,40 +339,175 @@ def own_lines(
     return lines_of
 
 
-def _number(value, digits) -> str:
-    """Round as text: zero has no sign, and the minus is the one that charts write."""
-    return f"{value:z.{digits}f}".replace("-", "\N{MINUS SIGN}")
+def _require_columns(data, names) -> None:
+    missing = [name for name in names if name not in data.columns]
+    if missing:
+        raise KeyError(f"data has no column {missing}; it has {list(map(str, data.columns))}.")
 
 
-def own_path(data: pd.DataFrame) -> Callable[..., pd.DataFrame]:
-    """One student's grades.
+def _filled_up(data, response, predictor, cluster) -> dict:
+    """Observations by cluster (kind, x, y), with rows of kind "absent" up to the largest."""
+    largest = data.groupby(cluster, observed=True).size().max()
+    filled = {}
+    for label, rows in data.groupby(cluster, observed=True):
+        own = pd.DataFrame({"kind": "observation", "x": rows[predictor], "y": rows[response]})
+        gaps = own.iloc[[-1] * (largest - len(own))].assign(kind="absent")
+        filled[label] = pd.concat([own, gaps], ignore_index=True)
+    return filled
+
+
+def linked_clusters(
+    fit: MixedFit, *, response: str, predictor: str, cluster: str
+) -> Callable[[], pd.DataFrame]:
+    """All clusters of a fit, and all their observations, for a browser to work with.
 
     Parameters
     ----------
-    data : DataFrame
-        student, occasion, gpa: one row per student and occasion.
+    fit : MixedFit
+        ``response ~ predictor + (predictor | cluster)``.
+    response, predictor, cluster : str
+        Columns of its data.
 
     Returns
     -------
     callable
-        ``f(student)`` gives kind, x, y and the sentence read_out.
+        Without arguments; gives one row per cluster (kind "cluster": number from 1, label, n, and
+        ``no_``, ``partial_`` of Intercept and x, which is the predictor) and one per observation
+        (kind "observation": number of its cluster, label, place in the cluster from 1, x, y). What
+        a row has not is 0. The same in all rows: fixed_Intercept, fixed_x, the covariance of the
+        effects (g11, g12, g22) and residual_variance.
+
+    Raises
+    ------
+    KeyError
+        If a column does not occur.
+
+    Examples
+    --------
+    >>> from helpers import fit_mixed
+    >>> fit = fit_mixed("y ~ x + (x | cluster)", create_data())
+    >>> frame = linked_clusters(fit, response="y", predictor="x", cluster="cluster")()
+    >>> frame.groupby("kind").size().to_dict()
+    {'cluster': 100, 'observation': 1000}
+    """
+    data = fit.data[[cluster, predictor, response]]
+    clusters = _cluster_rows(fit, data[cluster], predictor)
+    observations = pd.DataFrame(
+        {
+            "kind": "observation",
+            "label": data[cluster],
+            "number": data[cluster].map(clusters.set_index("label")["number"]),
+            "place": data.groupby(cluster, observed=True).cumcount() + 1,
+            "x": data[predictor],
+            "y": data[response],
+        }
+    )
+    names = ["Intercept", predictor]
+    (g11, g12), (_, g22) = random_covariance(fit).reindex(names, columns=names, fill_value=0).values
+    frame = (
+        pd.concat([clusters, observations], ignore_index=True)
+        .astype({"label": str})
+        .fillna(0)
+        .astype({"n": int, "place": int})
+        .assign(
+            fixed_Intercept=fit.fixed["Intercept"],
+            fixed_x=fit.fixed[predictor],
+            g11=g11,
+            g12=g12,
+            g22=g22,
+            residual_variance=fit.sigma**2,
+        )
+    )
+    return lambda: frame
+
+
+def _cluster_rows(fit, labels, predictor) -> pd.DataFrame:
+    """One row per cluster of linked_clusters: what its own rows and the mixed model say."""
+    table = shrinkage(fit).set_index(["cluster", "effect"])
+    own, mixed = (table[f"{which}_pooling"].unstack("effect") for which in ("no", "partial"))
+    # A cluster without a line of its own stands where the mixed model puts it.
+    own = own.fillna(mixed)
+    sizes = labels.value_counts()
+    rows = pd.DataFrame({"kind": "cluster", "label": mixed.index, "n": sizes[mixed.index].values})
+    rows["number"] = np.arange(1, len(rows) + 1)
+    for name, effect in {"Intercept": "Intercept", "x": predictor}.items():
+        rows[f"no_{name}"] = own[effect].to_numpy()
+        rows[f"partial_{name}"] = mixed[effect].to_numpy()
+    return rows
+
+
+def linked_controls(clusters: pd.DataFrame) -> dict[str, list | dict]:
+    """Give the controls of the chart of linked clusters, as :func:`helpers.explore` takes them.
+
+    Parameters
+    ----------
+    clusters : DataFrame
+        Made by the function that :func:`linked_clusters` returns.
+
+    Returns
+    -------
+    dict
+        The clusters by label, how many of its observations count, which one is moved, and how far.
+    """
+    rows = clusters[clusters["kind"] == "cluster"]
+    most = int(rows["n"].max())
+    return {
+        "cluster": dict(zip(rows["label"], rows["number"].tolist(), strict=True)),
+        "observations_that_count": list(range(2, most + 1)),
+        "observation_to_move": list(range(1, most + 1)),
+        "moved_by": [step / PER_UNIT for step in range(-MOVES, MOVES + 1)],
+    }
+
+
+def _number(value, digits) -> str:
+    """Round as text: zero has no sign, and the minus is the one that charts write."""
+    if np.isnan(value):
+        return "none"
+    return f"{value:z.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def own_path(
+    data: pd.DataFrame,
+    *,
+    response: str = "gpa",
+    predictor: str = "occasion",
+    cluster: str = "student",
+) -> Callable[..., pd.DataFrame]:
+    """One cluster's path over time, such as a student's grades.
+
+    Parameters
+    ----------
+    data : DataFrame
+        One row per cluster and occasion.
+    response, predictor, cluster : str
+        Its columns.
+
+    Returns
+    -------
+    callable
+        ``f(<cluster>=label)`` gives kind ("observation", or "absent" to fill up to the longest
+        path), x, y and the sentence read_out.
+
+    Raises
+    ------
+    KeyError
+        If a column does not occur.
 
     Examples
     --------
     >>> from helpers.data.datasets import load_gpa
-    >>> own_path(load_gpa())(1).shape
-    (6, 4)
+    >>> print(own_path(load_gpa())(student=1)["read_out"].iloc[0])
+    student 1: 2.2 at occasion 0, 2.6 at occasion 5
     """
-    paths = {student: path for student, path in data.groupby("student")}
+    _require_columns(data, [response, predictor, cluster])
+    paths = _filled_up(data.sort_values(predictor), response, predictor, cluster)
 
-    def path_of(student) -> pd.DataFrame:
-        path = paths[student]
-        grades = path["gpa"].to_numpy()
-        first, last = path["occasion"].min(), path["occasion"].max()
-        words = f"{grades[0]:.1f} in semester {first}, {grades[-1]:.1f} in semester {last}"
-        return pd.DataFrame({"kind": "observation", "x": path["occasion"], "y": grades}).assign(
-            read_out=f"student {student}: {words}"
-        )
+    def path_of(**chosen) -> pd.DataFrame:
+        label = chosen[cluster]
+        own = paths[label]
+        ends = own[own["kind"] == "observation"].iloc[[0, -1]]
+        words = ", ".join(f"{row.y:.3g} at {predictor} {row.x:.3g}" for row in ends.itertuples())
+        return own.assign(read_out=f"{cluster} {label}: {words}")
 
     return path_of
 
@@ -406,47 +579,54 @@ def _densities(table, grids) -> pd.DataFrame:
 
 
 def school_in_models(
-    data: pd.DataFrame, models: Mapping[str, MixedFit]
+    data: pd.DataFrame,
+    models: Mapping[str, MixedFit],
+    *,
+    response: str = "achievement",
+    factor: str = "ses",
+    cluster: str = "primary_school_id",
 ) -> Callable[..., pd.DataFrame]:
-    """One school's random effects and predictions in several models.
+    """One school's, or any cluster's, random effects and predictions in several models.
 
     Parameters
     ----------
     data : DataFrame
-        primary_school_id, ses, achievement: one row per pupil.
+        One row per observation.
     models : mapping of str to MixedFit
-        Fits of achievement on ses, with random effects of the school or of school and ses.
+        Fits of the response on the factor, with random effects of the cluster or of its cells.
+    response, factor, cluster : str
+        Columns of `data`; the factor is categorical.
 
     Returns
     -------
     callable
         ``f(school)`` gives kind ("effect", or "absent" where a cell has none; one of the
         poolings for the means per ses), model, label, value, lower, upper (95 % interval of an
-        effect) and the sentence read_out. A mean of no pupils is "absent" too. Models that predict
-        the same share their means.
+        effect), place (which of the different predictions) and the sentence read_out. A mean of no
+        pupils is "absent" too. Models that predict the same share their means.
     """
-    levels = list(data["ses"].cat.categories)
-    effects = {name: _labelled_effects(fit, levels) for name, fit in models.items()}
-    means = _different_means({name: _cell_means(fit, data) for name, fit in models.items()})
+    levels, columns = list(data[factor].cat.categories), [cluster, factor, response]
+    effects = {name: _labelled_effects(fit, factor, levels) for name, fit in models.items()}
+    means = {name: _cell_means(fit, data, *columns) for name, fit in models.items()}
+    means = _different_means(means)
     most_effects = 1 + len(levels)
 
     def school_view(school) -> pd.DataFrame:
         parts = []
         for model, table in effects.items():
-            own = table.loc[[school]]
+            own = table.loc[[str(school)]]
             gaps = pd.DataFrame({"kind": ["absent"] * (most_effects - len(own)), "label": ""})
             parts += [part.assign(model=model) for part in (own, gaps)]
-        for model, table in means.items():
-            parts.append(
-                _means_of(table.loc[school], "partial pooling", levels).assign(model=model)
-            )
+        for place, (model, table) in enumerate(means.items()):
+            partial = _means_of(table.loc[school], "partial pooling", levels)
+            parts.append(partial.assign(model=model, place=place))
         mean = table.loc[school]
         parts += [_means_of(mean, name, levels) for name in ("complete pooling", "no pooling")]
         counts = ", ".join(f"{n} {level}" for level, n in mean["n"].items())
-        last = effects[model].loc[[school]]
+        last = effects[model].loc[[str(school)]]
         return (
             pd.concat(parts, ignore_index=True)
-            .fillna({"value": 0.0, "lower": 0.0, "upper": 0.0, "model": ""})
+            .fillna({"value": 0.0, "lower": 0.0, "upper": 0.0, "model": "", "place": 0})
             .assign(read_out=f"school {school}|pupils: {counts}|{model}: {_in_words(last)}")
         )
 
@@ -484,10 +664,9 @@ def _in_words(effects) -> str:
 POOLED_MEANS = {"complete pooling": "average", "no pooling": "own", "partial pooling": "mixed"}
 
 
-def _cell_means(fit, data) -> pd.DataFrame:
-    """Count every school's pupils of each ses and give their means: n, own, mixed, average."""
-    pupils = data.groupby(["primary_school_id", "ses"], observed=False)["achievement"]
-    cells = pupils.agg(n="size", own="mean")
+def _cell_means(fit, data, cluster, factor, response) -> pd.DataFrame:
+    """Count every cluster's rows of each level and give their means: n, own, mixed, average."""
+    cells = data.groupby([cluster, factor], observed=False)[response].agg(n="size", own="mean")
     rows = cells.index.to_frame(index=False)
     return cells.assign(
         mixed=fit.predict(rows).to_numpy(),
@@ -495,20 +674,20 @@ def _cell_means(fit, data) -> pd.DataFrame:
     )
 
 
-def _labelled_effects(fit, levels) -> pd.DataFrame:
-    """Random effects by school, in order of the levels: kind, label, value, lower, upper."""
+def _labelled_effects(fit, factor, levels) -> pd.DataFrame:
+    """Random effects by school (text), by level: kind, label, value, lower, upper."""
     table = random_effects(fit)
     group = table["cluster"].astype(str)
     nested = table["grouping_factor"].str.contains(":")
     # Where cells have effects too, the intercept is the school's share of them.
     label = table["effect"].replace("Intercept", "school" if nested.any() else "Intercept")
     table["label"] = label.where(~nested, "cell " + group.str.split(":").str[-1])
-    table.index = group.str.split(":").str[0].astype(int)
+    table.index = group.str.split(":").str[0]
     table = table.rename(columns={"lower_2.5": "lower", "upper_97.5": "upper"})
     order = [
         "Intercept",
         "school",
-        *(f"{of}{level}" for of in ("ses", "cell ") for level in levels),
+        *(f"{of}{level}" for of in (factor, "cell ") for level in levels),
     ]
     return (
         table.assign(kind="effect")
@@ -525,14 +704,16 @@ WEIGHT_CONTROLS = {
 }
 
 
-def weights_at(table: pd.DataFrame) -> Callable[..., pd.DataFrame]:
+def weights_at(table: pd.DataFrame, *, arm: str = "treatment") -> Callable[..., pd.DataFrame]:
     r"""Weights and means of clusters whose sizes and intraclass correlation are chosen.
 
     Parameters
     ----------
     table : DataFrame
-        Made by ``cluster_means``: cluster, treatment, n, observed. The clusters with fewest
+        Made by ``cluster_means``: cluster, the arm, n, observed. The clusters with fewest
         observations are the small ones, the last cluster is the huge one.
+    arm : str
+        The column of the arms, which becomes the column treatment.
 
     Returns
     -------
@@ -557,9 +738,8 @@ def weights_at(table: pd.DataFrame) -> Callable[..., pd.DataFrame]:
     >>> weights_at(table)(0, 2, 10)["weight_partial"].round(3).tolist()[:2]
     [0.062, 0.312]
     """
-    clusters = table[["cluster", "treatment", "observed"]].assign(
-        treatment=table["treatment"].astype(str)
-    )
+    clusters = table[["cluster", "observed"]].assign(treatment=table[arm].astype(str))
+    first, last = clusters["treatment"].iloc[[0, -1]]
     given, is_small = table["n"].to_numpy(), table["n"] == table["n"].min()
 
     def weighted(intraclass_correlation=0.9, small_clusters=2, huge_cluster=10) -> pd.DataFrame:
@@ -578,13 +758,13 @@ def weights_at(table: pd.DataFrame) -> Callable[..., pd.DataFrame]:
         )
         means = frame[["mean_complete", "mean_partial", "mean_no"]].iloc[[0, -1]]
         complete, partial, no = (_number(effect, 2) for effect in means.diff().iloc[1])
-        control, intervention = (_number(mean, 2) for mean in means["mean_partial"])
+        ends = [_number(mean, 2) for mean in means["mean_partial"]]
         return frame.assign(
             read_out=(
-                f"intervention minus control:|every observation counts {complete}, "
+                f"{last} minus {first}:|every observation counts {complete}, "
                 f"mixed {partial},|every cluster counts {no}"
             ),
-            read_out_means=f"mixed model: control {control}, intervention {intervention}",
+            read_out_means=f"mixed model: {first} {ends[0]}, {last} {ends[1]}",
         )
 
     return weighted

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import altair as alt
@@ -23,9 +23,11 @@ from IPython.display import HTML, display
 from helpers.charts import BUILDS_THE_BOOK, ChartGrid
 from helpers.controls.chart import first_state_spec, live_spec
 from helpers.controls.controls import (
+    check_folds,
     choices,
     linked_trait,
     make_control,
+    names_chosen,
     players,
     position,
     preset_control,
@@ -47,6 +49,8 @@ class SignalChart(anywidget.AnyWidget):
     states = traitlets.Bytes().tag(sync=True)
     presets = traitlets.List().tag(sync=True)
     preset = traitlets.Int(0).tag(sync=True)
+    columns = traitlets.Int(0).tag(sync=True)
+    moving = traitlets.List().tag(sync=True)
 
     def __init__(self, signals: Mapping[str, int], **traits):
         super().__init__(**traits)
@@ -75,16 +79,19 @@ class Explorer:
         print, for readers without JavaScript, and until the chart is there.
     """
 
-    def __init__(self, controls, chart, play_buttons, first_state):
+    def __init__(self, controls, chart, play_buttons, first_state, folds):
         self.controls = controls
         self.chart = chart
         self.first_state = first_state
-        rows = [
-            widgets.HBox([control, play_buttons[name]]) if name in play_buttons else control
+        rows = {
+            name: widgets.HBox([control, play_buttons[name]]) if name in play_buttons else control
             for name, control in controls.items()
-        ]
-        panel = widgets.Box(rows).add_class("explore-controls")
-        self._view = widgets.VBox([panel, chart]).add_class("explore")
+        }
+        folded = [_panel(rows.pop(name) for name in names) for names in folds.values()]
+        parts = [_panel(rows.values()), chart]
+        if folds:
+            parts.append(widgets.Accordion(folded, titles=list(folds), selected_index=None))
+        self._view = widgets.VBox(parts).add_class("explore")
 
     @property
     def values(self) -> dict:
@@ -95,7 +102,13 @@ class Explorer:
         display(self._view)
         if BUILDS_THE_BOOK in os.environ:
             figures = "".join(_figure(spec) for spec in self.first_state)
-            display(HTML(f'<div class="explore-static">{figures}</div>'))
+            columns = self.chart.columns or 1
+            style = f'class="explore-static" style="--columns:{columns}"'
+            display(HTML(f"<div {style}>{figures}</div>"))
+
+
+def _panel(rows) -> widgets.Box:
+    return widgets.Box(list(rows)).add_class("explore-controls")
 
 
 def _figure(spec) -> str:
@@ -109,6 +122,7 @@ def explore(
     chart: alt.TopLevelMixin | ChartGrid,
     *,
     presets: Mapping[str, Mapping] | None = None,
+    folds: Mapping[str, Sequence[str]] | None = None,
     **controls,
 ) -> Explorer:
     """Draw `chart` for every combination of controls, without Python once it is drawn.
@@ -125,6 +139,9 @@ def explore(
     presets : mapping, optional
         ``{name: {control: value}}``: a list of names that set several controls at once. The
         explorer starts with the first.
+    folds : mapping, optional
+        ``{title: [control, ...]}``: controls that stay folded below the chart until a reader opens
+        them.
     **controls
         A sequence of numbers makes a slider; a sequence of strings makes buttons or a drop-down
         list; a mapping of labels to values makes one of them; a bool makes a box to tick. One of
@@ -141,7 +158,7 @@ def explore(
     Raises
     ------
     TypeError
-        If a control is none of the above.
+        If a control is none of the above, or a fold names no control.
     ExploreError
         If a combination fails, frames differ in shape, a value is missing or infinite, a column has
         the name of a control, or the packed states are too large.
@@ -165,13 +182,21 @@ def explore(
     grid = {name: control for name, control in made.items() if name not in in_browser}
     set_defaults(made, function, in_browser)
     settings = preset_settings(presets or {}, made)
+    check_folds(folds or {}, made)
     offered = {name: choices(control) for name, control in grid.items()}
     frames = evaluate(function, offered, {*made, *in_browser})
     columns, states = pack(frames)
     signals = {name: position(control) for name, control in made.items()}
     steps, n_rows = strides(grid), next(iter(frames.values())).shape[1]
     specs = [live_spec(part, columns, n_rows, steps, signals) for part in charts]
-    widget = SignalChart(signals, specs=specs, states=compress(states), presets=settings)
+    widget = SignalChart(
+        signals,
+        specs=specs,
+        states=compress(states),
+        presets=settings,
+        columns=getattr(chart, "columns", 0),
+        moving=[*(["preset"] if presets else []), *names_chosen(made)],
+    )
     for name, control in made.items():
         widgets.jslink((control, linked_trait(control)), (widget, name))
     first = sum(signals[name] * step for name, step in steps.items())
@@ -179,7 +204,7 @@ def explore(
     first_state = [first_state_spec(part, frame, columns, signals) for part in charts]
     if presets:
         made = {"preset": preset_control(presets, widget), **made}
-    return Explorer(made, widget, players(made), first_state)
+    return Explorer(made, widget, players(made, charts), first_state, folds or {})
 
 
 def _parameters(chart):

@@ -4,10 +4,18 @@ from helpers.data.datasets import (
     FOLDER_VARIABLE,
     DataFileError,
     data_note,
+    example_file,
     load_gpa,
     load_pupils,
     load_sleepstudy,
     load_speed,
+)
+from helpers.data.prepare import (
+    merge_spellings,
+    months_since,
+    stack_occasions,
+    tidy_columns,
+    within_between,
 )
 from helpers.data.r_random import RRandom, check_integer, check_number
 from helpers.data.simulate import (
@@ -29,11 +37,17 @@ __all__ = [
     "check_number",
     "create_data",
     "data_note",
+    "example_file",
     "gpa_setting",
     "load_gpa",
     "load_pupils",
     "load_sleepstudy",
     "load_speed",
+    "merge_spellings",
+    "months_since",
+    "stack_occasions",
+    "tidy_columns",
+    "within_between",
     "treatment_clusters",
     "true_coefficients",
 ]

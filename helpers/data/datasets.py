@@ -86,6 +86,7 @@ _SLEEPSTUDY = _Layout(
     cluster="Subject",
     n_clusters=18,
 )
+READING_SHA256 = "7f74acec5e6ee3f0a98dfcaec88bc30158c08600d5ce34e345d90c4b043ee6d6"
 _MEASUREMENTS = ("gpa", "achievement", "Reaction")
 
 
@@ -208,6 +209,33 @@ def load_sleepstudy():
         "the sleepstudy data of Belenky et al. (2003), as published with lme4",
         source="published",
     )
+
+
+def example_file():
+    """Find the untidy file of the page on your own data: reading scores of pupils in schools.
+
+    Returns
+    -------
+    pathlib.Path
+        Of ``reading.csv``, made by ``data/make_reading.py``; nobody's record is in it.
+
+    Raises
+    ------
+    DataFileError
+        If it is missing or changed.
+
+    Examples
+    --------
+    >>> pd.read_csv(example_file()).shape
+    (320, 7)
+    """
+    path = DATA_FOLDER / "reading.csv"
+    if not path.is_file() or _sha256(path) != READING_SHA256:
+        state = "is damaged" if path.is_file() else "is missing"
+        raise DataFileError(
+            f"{path} {state}. To restore it, run there: git checkout -- data/reading.csv"
+        )
+    return path
 
 
 def load_speed():

@@ -14,7 +14,7 @@ from helpers.models.fits import (
     fit_pooled,
     least_squares_by_cluster,
 )
-from helpers.models.formula import FormulaError, column_names, parse
+from helpers.models.formula import FormulaError, column_names, mixed_formula, parse
 from helpers.models.inference import (
     bootstrap,
     coefficient_variances,
@@ -50,6 +50,7 @@ __all__ = [
     "keys_of",
     "least_squares_by_cluster",
     "likelihood_ratio_test",
+    "mixed_formula",
     "parameters_of",
     "parse",
     "prediction_intervals",

@@ -8,14 +8,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from difflib import get_close_matches
 
 import numpy as np
 import pandas as pd
 from pandas.api import types
 
 DATE = re.compile(r"\s*\d{1,4}[-./]\d{1,2}[-./]\d{1,4}(?:[ T]\d{1,2}:\d{2}.*)?\s*")
+#: A number with what stands around it in a file: "< 5", "38 %", "1 200 kg", "€ 300".
+MEASURE = re.compile(r"[<>≤≥~≈]?\s*[€$£]?\s*[-+−]?\d[\d.,'\s]*(%|‰|°?[a-zA-Zµ€$£/]{1,6})?\s*")
+#: How alike two labels are (difflib's ratio) of which one may be the other misspelt.
+NEAR = 0.9
+#: So many new labels are compared with all known ones.
+MOST_STRANGERS = 50
 #: So many different whole numbers may be codes of categories, written as text.
 MOST_CODES = 12
+TWO_VALUES = (
+    "a response of two values wants a logistic mixed model, lme4's glmer or statsmodels' "
+    "BinomialBayesMixedGLM"
+)
 KINDS = {
     "datetime": "dates. Turn them into numbers, such as days: "
     "(data[{0!r}] - data[{0!r}].min()).dt.total_seconds() / 86400",
@@ -141,10 +152,20 @@ def tidy(column: pd.Series, *, category: bool = False) -> pd.Series:
     if kind in ("integer", "floating", "decimal", "mixed-integer-float"):
         raise DataError(f"{name!r} holds numbers as objects. Convert it with pd.to_numeric.")
     if kind != "string":
-        raise DataError(f"{name!r} mixes kinds of values. Make all of them text, or all numbers.")
+        raise DataError(f"{name!r} {_mixture(column)}. Make all of them text, or all numbers.")
     if not category:
         _refuse_numbers_as_text(column)
     return pd.Series(pd.Categorical(column.astype(object)), name=name)
+
+
+def _mixture(column) -> str:
+    """Say what a column mixes; one word among numbers has come from the file."""
+    text = column[[isinstance(value, str) for value in column]]
+    if text.empty or len(text) == len(column):
+        return "mixes kinds of values"
+    numbers = pd.to_numeric(text.str.strip(), errors="coerce").isna()
+    words = text[numbers] if numbers.any() else text
+    return f"mixes text ({len(text)} of {len(column)} rows, such as {words.iloc[0]!r}) and numbers"
 
 
 def _tidy_categories(column) -> pd.Series:
@@ -165,6 +186,7 @@ def _refuse_numbers_as_text(column) -> None:
             "into numbers with pd.to_datetime and a difference of days."
         )
     if 2 * numbers.notna().sum() <= len(values):
+        _refuse_measures_as_text(column, values)
         return
     wrong = values[pd.to_numeric(values, errors="coerce").isna()]
     codes = wrong.empty and (numbers % 1 == 0).all() and len(values) <= MOST_CODES
@@ -173,13 +195,34 @@ def _refuse_numbers_as_text(column) -> None:
     advice = f"Convert it with pd.to_numeric, or write C({column.name}) if these are categories."
     if wrong.empty:
         raise DataError(f"{column.name!r} holds numbers as text, such as {values[0]!r}. {advice}")
-    count = int((column == wrong.iloc[0]).sum())
-    if "," in wrong.iloc[0]:
+    word = wrong.iloc[0]
+    count = int((column == word).sum())
+    if "," in word:
         advice = f"Put points for commas first, .str.replace(',', '.'). {advice}"
+    else:
+        advice = f"If it means missing: tidy_columns(data, missing=[{word!r}]). {advice}"
     raise DataError(
-        f"{column.name!r} holds text among its numbers: {wrong.iloc[0]!r} in {count} of "
+        f"{column.name!r} holds text among its numbers: {word!r} in {count} of "
         f"{len(column)} rows. Every number would be a category. {advice}"
     )
+
+
+def _refuse_measures_as_text(column, values) -> None:
+    """Refuse numbers with a unit, and text that differs in most of the rows."""
+    if len(values) <= MOST_CODES:
+        return
+    advice = f"Make numbers of it, or write C({column.name}) if these are categories."
+    measures = values[values.map(lambda value: bool(MEASURE.fullmatch(value)))]
+    if 2 * len(measures) > len(values):
+        raise DataError(
+            f"{column.name!r} holds numbers as text, such as {measures.iloc[0]!r}: {len(values)} "
+            f"different ones, each of which would be a category. {advice}"
+        )
+    if 2 * len(values) > len(column):
+        raise DataError(
+            f"{column.name!r} is text with {len(values)} different values in {len(column)} rows, "
+            f"such as {values[0]!r}; each would be a category. {advice}"
+        )
 
 
 def tidy_response(column: pd.Series) -> pd.Series:
@@ -200,13 +243,15 @@ def tidy_response(column: pd.Series) -> pd.Series:
         dtype = dtype.categories.dtype
     if types.is_bool_dtype(dtype) or types.infer_dtype(column) == "boolean":
         raise DataError(
-            f"the response {column.name!r} is true or false: a response of two values wants a "
-            "logistic mixed model, lme4's glmer or statsmodels' BinomialBayesMixedGLM. For a "
-            "linear probability model write .astype(float)."
+            f"the response {column.name!r} is true or false: {TWO_VALUES}. For a linear "
+            "probability model write .astype(float)."
         )
     if types.is_numeric_dtype(column.dtype) and not types.is_complex_dtype(column.dtype):
         return pd.Series(column.to_numpy(np.float64), name=column.name)
     advice = ""
+    if column.nunique() == 2:
+        listed = ", ".join(map(repr, column.unique()))
+        raise DataError(f"the response {column.name!r} has two values, {listed}: {TWO_VALUES}.")
     if types.infer_dtype(column) == "string":
         values = pd.Series(column.unique(), dtype=object)
         wrong = values[pd.to_numeric(values, errors="coerce").isna()]
@@ -270,3 +315,37 @@ def free_names(names: Iterable, taken: Iterable) -> list[str]:
         taken.add(name)
         free.append(name)
     return free
+
+
+def nearly_known(values: pd.Series, known: pd.Index) -> dict[str, str]:
+    """Find text that is not among known labels but differs from one by case, space or a letter.
+
+    Parameters
+    ----------
+    values : Series
+    known : Index
+
+    Returns
+    -------
+    dict of str to str
+        The known label by the value that may mean it. Labels with other digits are others.
+
+    Examples
+    --------
+    >>> nearly_known(pd.Series(["süd ", "Nrod", "Süd", "School 9"]), pd.Index(["Süd", "School 8"]))
+    {'süd ': 'Süd'}
+    """
+    labels = {_folded(label): label for label in known if isinstance(label, str)}
+    found = {}
+    for value in pd.unique(values)[:MOST_STRANGERS]:
+        if not isinstance(value, str) or value in known:
+            continue
+        folded = _folded(value)
+        near = [folded] if folded in labels else get_close_matches(folded, labels, 1, NEAR)
+        if near and re.findall(r"\d+", near[0]) == re.findall(r"\d+", folded):
+            found[value] = labels[near[0]]
+    return found
+
+
+def _folded(label) -> str:
+    return " ".join(label.split()).casefold()

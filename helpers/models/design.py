@@ -18,11 +18,16 @@ from helpers.models.columns import (
     DataError,
     check_columns,
     match_values,
+    nearly_known,
     tidy,
     tidy_response,
 )
 from helpers.models.formula import Formula, expand, for_formulaic, tokenize, with_names
 from helpers.models.likelihood import RANK_TOLERANCE, Block, centre
+
+#: Characters of no text stand for the brackets of a column's name.
+ASIDE = str.maketrans("[]", "\ue000\ue001")
+BACK = str.maketrans("\ue000\ue001", "[]")
 
 
 @dataclass(frozen=True)
@@ -149,22 +154,29 @@ def build(formula: str, data: pd.DataFrame) -> tuple[np.ndarray, Columns]:
         reason = with_names(str(error).strip().splitlines()[0], names)
         raise DataError(f"{formula!r} cannot be computed from these data: {reason}") from error
     specification = matrix.model_spec
-    labels = plain_names([with_names(name, names) for name in specification.column_names])
+    labels = plain_names(list(specification.column_names), names)
     return np.asarray(matrix, float), Columns(formula, labels, names, levels, coded, specification)
 
 
-def plain_names(names: list[str]) -> list[str]:
+def plain_names(names: list[str], columns: list[str] = ()) -> list[str]:
     """Write formulaic's column names as the sources do: ``ses[T.mid]`` becomes ``sesmid``.
 
-    A level and a column that would print alike keep their brackets.
+    Placeholders become names of `columns`, which keep brackets of their own. A level and a column
+    that would print alike keep theirs.
 
     Examples
     --------
     >>> plain_names(["Intercept", "ses[T.mid]", "ses[low]", "x:C(ses)[T.high]"])
     ['Intercept', 'sesmid', 'seslow', 'x:C(ses)high']
     """
+    # Brackets of the columns' own names are put aside while those of levels are taken off.
+    aside = [name.translate(ASIDE) for name in columns]
+    names = [with_names(name, aside) for name in names]
     with_brackets = [re.sub(r"\[(?:[TS]\.)([^\]]*)\]", r"[\1]", name) for name in names]
     plain = [re.sub(r"\[([^\]]*)\]", r"\1", name) for name in with_brackets]
+    plain, with_brackets = (
+        [name.translate(BACK) for name in written] for written in (plain, with_brackets)
+    )
     return [
         name if plain.count(name) == 1 else long
         for name, long in zip(plain, with_brackets, strict=True)
@@ -274,9 +286,11 @@ def _response(left, data) -> np.ndarray:
         raise DataError(f"the response {left!r} is not finite in every row.")
     if np.ptp(values) == 0:
         raise DataError(f"the response {left!r} is constant; there is nothing to explain.")
-    if set(np.unique(values[:50])) <= {0, 1} and set(np.unique(values)) == {0, 1}:
+    if len(np.unique(values[:50])) <= 2 and len(np.unique(values)) == 2:
+        low, high = np.unique(values)
         warnings.warn(
-            f"the response {left!r} is 0 or 1 in every row. This is a linear probability model; a "
+            f"the response {left!r} is {low:g} or {high:g} in every row. This is a linear "
+            "probability model; a "
             "logistic one is lme4's glmer or statsmodels' BinomialBayesMixedGLM.",
             UserWarning,
             stacklevel=4,
@@ -375,7 +389,8 @@ class RandomDesign:
         Warns
         -----
         UserWarning
-            If none of the labels was in the fit and they are of another type.
+            If none of the labels was in the fit and they are of another type, or a label differs
+            from one of the fit's by case, space or a letter.
         """
         check_columns(data, self.terms.correlated.pair or [self.terms.group])
         data = self.terms.with_groups(data)
@@ -389,6 +404,15 @@ class RandomDesign:
         return np.hstack(columns), clusters
 
     def _warn_of_strangers(self, column, clusters) -> None:
+        alike = nearly_known(column[clusters < 0], self.labels) if (clusters < 0).any() else {}
+        if alike:
+            value, label = next(iter(alike.items()))
+            warnings.warn(
+                f"{len(alike)} {self.terms.group!r} of these rows differ only a little from the "
+                f"fit's and are predicted as new clusters: {value!r}, not {label!r}?",
+                UserWarning,
+                stacklevel=4,
+            )
         kinds = [types.infer_dtype(values.astype(object)) for values in (column, self.labels)]
         if (clusters < 0).all() and kinds[0] != kinds[1]:
             warnings.warn(

@@ -269,7 +269,7 @@ def fit_mixed(formula: str, data: pd.DataFrame, reml: bool = True) -> MixedFit:
     Warns
     -----
     UserWarning
-        If the response is 0 or 1 in every row.
+        If the response has two values.
 
     Notes
     -----

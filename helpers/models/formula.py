@@ -294,6 +294,34 @@ def written(name: str) -> str:
     return name if plain else f"`{name}`"
 
 
+def mixed_formula(response: str, predictors, cluster: str, *, varying=(), second=None) -> str:
+    """Write a formula from names of columns, which may hold spaces.
+
+    Parameters
+    ----------
+    response : str
+    predictors : sequence of str
+        Fixed effects.
+    cluster : str
+    varying : sequence of str
+        Those of them that vary between clusters.
+    second : str, optional
+        A second grouping. Where it is crossed with the clusters, fitting the formula is refused.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> mixed_formula("reading score", ["hours", "arm"], "school", varying=["hours"])
+    '`reading score` ~ 1 + hours + arm + (1 + hours | school)'
+    """
+    fixed, random = (" + ".join(["1", *map(written, names)]) for names in (predictors, varying))
+    text = f"{written(response)} ~ {fixed} + ({random} | {written(cluster)})"
+    return f"{text} + (1 | {written(second)})" if second else text
+
+
 def tokenize(formula: str) -> list[Token]:
     """Take a formula to pieces.
 
@@ -656,7 +684,7 @@ def _is_nested(outer, inner) -> bool:
 def _crossed(terms, names, formula) -> str:
     fixed = re.sub(r"\s*\+?\s*\([^()]*\|[^()]*\)", "", formula)
     parts = ", ".join(f'"{name}": "0 + C({for_statsmodels(written(name))})"' for name in names)
-    advice = ""
+    advice = " R's lmer fits them."
     if all(term.effects == "1" for term in terms):
         advice = (
             " statsmodels fits small ones as one group: smf.mixedlm("

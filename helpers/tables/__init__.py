@@ -8,7 +8,8 @@ from helpers.tables.base import POOLINGS
 from helpers.tables.checks import normal_quantiles, residuals_by_cluster
 from helpers.tables.comparison import compare_models, summarize_fits, summarize_model
 from helpers.tables.contrasts import marginal_slopes, pairwise_contrasts
-from helpers.tables.data_checks import check_data
+from helpers.tables.data_checks import check_data, check_response
+from helpers.tables.data_design import describe_design
 from helpers.tables.densities import ESTIMATES, density_grid, estimate_densities
 from helpers.tables.display import show_numbers_plainly
 from helpers.tables.effects import (
@@ -23,7 +24,7 @@ from helpers.tables.effects import (
 )
 from helpers.tables.intervals import intervals
 from helpers.tables.means import cluster_means, cluster_weights, marginal_means
-from helpers.tables.pooling import shrinkage
+from helpers.tables.pooling import cluster_curves, shrinkage
 from helpers.tables.report import report
 from helpers.tables.variance_shares import (
     compare_with_pooled,
@@ -35,6 +36,9 @@ __all__ = [
     "ESTIMATES",
     "POOLINGS",
     "check_data",
+    "check_response",
+    "describe_design",
+    "cluster_curves",
     "cluster_means",
     "cluster_weights",
     "coefficients",

@@ -10,10 +10,12 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
-from helpers.models.formula import parse
+from helpers.models import DataError, parse
+from helpers.tables.base import FEW_CLUSTERS
 
 COLUMNS = ["column", "problem", "count", "example", "remedy"]
-FEW_CLUSTERS = 10
+#: As lme4 (checkScaleX).
+SCALES_APART = 1000
 # Numbers that stand for "missing" in questionnaires and instruments.
 CODES = [sign * int(digit * n) for digit in "789" for n in range(1, 6) for sign in (-1, 1)]
 # A code counts as one if it lies this many times further out than other values lie apart.
@@ -74,7 +76,8 @@ def check_data(columns, data: pd.DataFrame, *, cluster: str | None = None) -> pd
     if cluster in data.columns:
         found += _clusters(cluster, data[cluster])
     if isinstance(columns, str):
-        found += _two_values(parse(columns).response, data)
+        found += _response(parse(columns).response, data)
+    found += _scales(names, data)
     found += [*_repeated_rows(data), *_wide_format(data)]
     return pd.DataFrame(found, columns=COLUMNS)
 
@@ -148,7 +151,8 @@ def _dates_as_text(name, column) -> Iterator[Problem]:
     text = _text(column)
     dates = text[[bool(DATE.fullmatch(value)) for value in text]]
     if len(text) and len(dates) >= 0.8 * len(text):
-        remedy = f"pd.to_datetime(data[{name!r}]), then the time since a start, in days or months"
+        day_first = ", dayfirst=True" if dates.str.match(r"\s*\d{1,2}\.").any() else ""
+        remedy = f"pd.to_datetime(data[{name!r}]{day_first}), then the time since a start, in days"
         yield name, "dates read as text", len(dates), repr(dates.iloc[0]), remedy
 
 
@@ -264,16 +268,93 @@ def _clusters(name, column) -> Iterator[Problem]:
         )
 
 
-def _two_values(response, data) -> Iterator[Problem]:
-    if response in data.columns and data[response].nunique() == 2:
-        values = ", ".join(map(repr, sorted(data[response].dropna().unique().tolist(), key=str)))
-        yield (
-            response,
-            "a response with two values",
-            int(data[response].notna().sum()),
-            values,
-            ("a logistic mixed model, such as glmer in R or BinomialBayesMixedGLM in statsmodels"),
+#: What is no response of a linear mixed model, and where to go with it.
+ELSEWHERE = {
+    "a response with two values": "a logistic mixed model: glmer(..., family = binomial) of R's "
+    "lme4, or BinomialBayesMixedGLM of statsmodels",
+    "a response of counts?": "a mixed model for counts: glmer(..., family = poisson) or glmer.nb "
+    "of R's lme4, or PoissonBayesMixedGLM of statsmodels",
+    "a response of labels": "a model for categories, such as clmm of R's ordinal (ordered "
+    "labels); numbers read as text become numbers with tidy_columns",
+}
+#: Counts of a lower mean are far from normal, and their variance grows with it.
+LOW_MEAN = 10
+
+
+def check_response(response: pd.Series) -> None:
+    """Refuse a response that is not for a linear mixed model, and say what it is for.
+
+    Parameters
+    ----------
+    response : Series
+
+    Raises
+    ------
+    DataError
+        If it has two values, looks like counts (whole numbers from 0 on, mean below 10), or holds
+        labels.
+
+    Examples
+    --------
+    >>> check_response(pd.Series([1.5, 2.5, 3.0], name="score"))
+    >>> check_response(pd.Series([0, 1, 1], name="passed"))
+    Traceback (most recent call last):
+    helpers.models.columns.DataError: 'passed' is a response with two values (0, 1). Take a logistic
+    mixed model: glmer(..., family = binomial) of R's lme4, or BinomialBayesMixedGLM of statsmodels.
+    """
+    kind = _kind_of_response(response)
+    if kind:
+        values = _examples(response)
+        raise DataError(
+            f"{response.name!r} is {kind.rstrip('?')} ({values}). Take {ELSEWHERE[kind]}."
         )
+
+
+def _kind_of_response(response) -> str | None:
+    values = response.dropna()
+    if values.nunique() == 2:
+        return "a response with two values"
+    if not is_numeric_dtype(values) or is_bool_dtype(values):
+        return "a response of labels"
+    numbers = values.to_numpy(dtype=float)
+    whole = len(numbers) and bool((numbers == np.floor(numbers)).all())
+    if whole and numbers.min() == 0 and numbers.mean() < LOW_MEAN and numbers.max() > 2:
+        return "a response of counts?"
+    return None
+
+
+def _examples(response) -> str:
+    values = pd.unique(response.dropna()).tolist()
+    shown = sorted(values, key=lambda value: (str(type(value)), value))[:3]
+    return ", ".join(map(repr, shown)) + (", …" if len(values) > 3 else "")
+
+
+def _response(name, data) -> Iterator[Problem]:
+    if name not in data.columns:
+        return
+    kind = _kind_of_response(data[name])
+    if kind and kind != "a response of labels":
+        yield name, kind, int(data[name].notna().sum()), _examples(data[name]), ELSEWHERE[kind]
+
+
+def _scales(names, data) -> Iterator[Problem]:
+    """Columns whose standard deviation is a thousand times another's, as lme4 warns of them."""
+    numbers = [
+        name for name in names if is_numeric_dtype(data[name]) and not is_bool_dtype(data[name])
+    ]
+    sds = data[numbers].astype(float).replace([np.inf, -np.inf], np.nan).std()
+    sds = sds[sds > 0]
+    if len(sds) < 2 or sds.max() <= SCALES_APART * sds.min():
+        return
+    name = sds.idxmax()
+    yield (
+        name,
+        "a scale far from the others'",
+        1,
+        f"sd {sds.max():.3g}; of {sds.idxmin()!r} {sds.min():.2g}",
+        f"divide it: data[{name!r}] / {10 ** int(np.log10(sds.max() / sds.median())):,}, or "
+        f"scale({name})",
+    )
 
 
 def _repeated_rows(data) -> Iterator[Problem]:
@@ -300,5 +381,5 @@ def _wide_format(data) -> Iterator[Problem]:
                 "wide format: one column per occasion?",
                 int(count),
                 ", ".join(columns[:3]),
-                (f"pd.wide_to_long(data, {stem!r}, i=..., j='occasion')"),
+                f"stack_occasions(data, [{stem!r}])",
             )

@@ -15,6 +15,7 @@ from helpers.models.fits import (
     MixedFit,
 )
 from helpers.tables.base import (
+    FEW_CLUSTERS,
     interval,
     nested_variance,
     refuse_double_names,
@@ -24,15 +25,16 @@ from helpers.tables.base import (
 )
 
 
-def fixed_effects(fit: FittedModel, *, df: str = "normal") -> pd.DataFrame:
+def fixed_effects(fit: FittedModel, *, df: str | None = None) -> pd.DataFrame:
     """Tabulate the fixed effects with standard errors and 95 % intervals.
 
     Parameters
     ----------
     fit : MixedFit or PooledFit
-    df : {"normal", "kenward-roger"}
+    df : {None, "normal", "kenward-roger"}
         Of mixed fits: the normal distribution, as the sources use it, or Student's t with Kenward
-        & Roger's standard errors and degrees of freedom, for few clusters, as R's lmerTest.
+        & Roger's standard errors and degrees of freedom, for few clusters, as R's lmerTest. None
+        (default): the latter for REML fits of fewer than 15 clusters, the former for others.
 
     Returns
     -------
@@ -63,11 +65,11 @@ def fixed_effects(fit: FittedModel, *, df: str = "normal") -> pd.DataFrame:
             x  0.544 0.043
     """
     require_fit(fit, FittedModel)
-    if df not in ("normal", "kenward-roger"):
-        raise ValueError(f"df is {df!r}; it must be 'normal' or 'kenward-roger'.")
+    if df not in (None, "normal", "kenward-roger"):
+        raise ValueError(f"df is {df!r}; it must be 'normal', 'kenward-roger' or None.")
     value = fit.fixed.to_numpy()
     se, freedom, shown = np.sqrt(np.diag(fit.fixed_covariance)), fit.degrees_of_freedom, {}
-    if df == "kenward-roger" and isinstance(fit, MixedFit):
+    if isinstance(fit, MixedFit) and (df == "kenward-roger" or df is None and _is_small(fit)):
         covariance, freedom = small_sample(fit, np.eye(len(value)))
         se = np.sqrt(np.diag(covariance))
         shown = {"df": freedom}
@@ -83,6 +85,10 @@ def fixed_effects(fit: FittedModel, *, df: str = "normal") -> pd.DataFrame:
             **interval(value, se, freedom),
         }
     )
+
+
+def _is_small(fit) -> bool:
+    return fit.reml and fit.n_groups < FEW_CLUSTERS
 
 
 def variance_components(fit: MixedFit) -> pd.DataFrame:

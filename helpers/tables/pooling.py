@@ -7,7 +7,7 @@ import pandas as pd
 
 from helpers.models.columns import DataError
 from helpers.models.fits import MixedFit, fit_pooled, least_squares_by_cluster
-from helpers.tables.base import at_random_effects, require_fit
+from helpers.tables.base import POOLINGS, at_random_effects, require_fit
 
 
 def shrinkage(fit: MixedFit) -> pd.DataFrame:
@@ -33,6 +33,7 @@ def shrinkage(fit: MixedFit) -> pd.DataFrame:
         - ``shrinkage_factor``: the share of the distance from own estimate to fixed effect that
           this coefficient would give up if the cluster's other coefficients sat on theirs.
 
+        Its ``attrs`` name the ``response`` and the ``grouping_factor``, for the axes of charts.
         An effect without a fixed effect of its name has 0 there and under complete pooling.
         Distances and estimates are in units of the response per unit of the predictor.
 
@@ -82,9 +83,80 @@ def shrinkage(fit: MixedFit) -> pd.DataFrame:
         }
     )
     kept = np.diagonal(fit.solution.shrinkage, axis1=1, axis2=2).ravel()
+    # Charts of the table take their words from here.
+    table.attrs = {"response": fit.terms.response.strip("`"), "grouping_factor": fit.terms.group}
     return table.assign(
         moved=table["partial_pooling"] - table["no_pooling"], shrinkage_factor=1 - kept
     )
+
+
+def cluster_curves(fit: MixedFit, predictor: str, at) -> pd.DataFrame:
+    """Predict every cluster along a predictor by complete, no and partial pooling.
+
+    Parameters
+    ----------
+    fit : MixedFit
+        A fit without nested term.
+    predictor : str
+        A column of numbers among its predictors.
+    at : array_like
+        Values of the predictor.
+
+    Returns
+    -------
+    DataFrame
+        One row per pooling, cluster and value: ``pooling``, ``cluster``, ``at``, ``prediction``:
+        the mean over the cluster's rows, which keep their other predictors. Missing without pooling
+        where a cluster has no estimate of its own.
+
+    Raises
+    ------
+    TypeError, DataError
+        As :func:`shrinkage`; also if `predictor` is not one of the fit's.
+
+    Examples
+    --------
+    >>> from helpers.models.fits import fit_mixed
+    >>> from helpers.data.simulate import create_data
+    >>> curves = cluster_curves(fit_mixed("y ~ x + (x | cluster)", create_data()), "x", [0, 1])
+    >>> print(curves.query("cluster == 42").round(2).to_string(index=False))
+             pooling  cluster  at  prediction
+    complete pooling       42   0        0.94
+    complete pooling       42   1        1.50
+          no pooling       42   0        0.65
+          no pooling       42   1       -0.06
+     partial pooling       42   0        0.90
+     partial pooling       42   1        1.19
+    """
+    table, random = shrinkage(fit), fit.random_design
+    if predictor not in {*fit.fixed_design.columns, *(c for p in random.parts for c in p.columns)}:
+        raise DataError(f"{predictor!r} is not a predictor of {fit.formula!r}.")
+    fixed = dict.fromkeys(["no pooling", "partial pooling"], fit.fixed)
+    fixed["complete pooling"] = fit.fixed
+    if len(fit.fixed):
+        fixed["complete pooling"] = fit_pooled(fit.terms.fixed, fit.data).fixed
+    own = {
+        pooling.name: table.pivot(index="cluster", columns="effect", values=pooling.column)
+        .loc[random.labels, random.names]
+        .to_numpy()
+        for pooling in POOLINGS
+    }
+    parts = []
+    for value in at:
+        rows = fit.data.assign(**{predictor: value})
+        x, z = fit.fixed_design.rows(rows), random.rows(rows)[0]
+        for pooling, coefficients in own.items():
+            shared = fixed[pooling].to_numpy()
+            line = x @ shared - z @ at_random_effects(fit, shared)
+            line = line + (z * coefficients[random.clusters]).sum(axis=1)
+            mean = pd.Series(line).groupby(random.clusters).mean()
+            parts.append(
+                pd.DataFrame(
+                    {"pooling": pooling, "cluster": random.labels, "at": value, "prediction": mean}
+                )
+            )
+    curves = pd.concat(parts, ignore_index=True)
+    return curves.sort_values(["pooling", "cluster", "at"], kind="stable", ignore_index=True)
 
 
 def _own_deviations(fit) -> np.ndarray:

@@ -9,12 +9,10 @@ import numpy as np
 import pandas as pd
 
 from helpers.models.fits import MixedFit
-from helpers.tables.base import require_fit, small_sample, t_table, varying_columns
+from helpers.tables.base import FEW_CLUSTERS, require_fit, small_sample, t_table, varying_columns
 from helpers.tables.display import table_html
 from helpers.tables.effects import random_effect_correlations, variance_components
 from helpers.tables.variance_shares import compare_with_pooled, intraclass_correlation, r_squared
-
-FEW_CLUSTERS = 10
 
 
 @dataclass(frozen=True, repr=False)
@@ -112,7 +110,8 @@ def _correlations(fit) -> pd.DataFrame:
         for other in range(one + 1, len(matrix))
         if term[one] == term[other]
     ]
-    return pd.DataFrame(rows, columns=["part", "term", "value"])
+    # Without a row the values would be objects, and with them those of the whole table.
+    return pd.DataFrame(rows, columns=["part", "term", "value"]).astype({"value": float})
 
 
 def _model(fit) -> list[str]:
