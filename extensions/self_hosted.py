@@ -65,6 +65,11 @@ def write_scripts(app):
         if not source.exists():
             raise ExtensionError(f"{source} is missing: run `make book`, which installs it")
         shutil.copy(source, static / name)
+    widgets = (static / "widgets.js").read_text(encoding="utf-8")
+    if "v=CHECKSUM" not in widgets:
+        raise ExtensionError("widgets.js should ask for anywidget.js?v=CHECKSUM")
+    asked = widgets.replace("v=CHECKSUM", f"v={checksum(static / 'anywidget.js')}")
+    (static / "widgets.js").write_text(asked, encoding="utf-8")
     (static / "vega.js").write_text(vega_bundle(), encoding="utf-8")
     (static / "controls.js").write_text(controls_script(), encoding="utf-8")
     shutil.copy(EXPLORE / "explore.css", static / "explore.css")
@@ -149,5 +154,9 @@ def count_controls(name, models):
 
 def versioned(app, name):
     """Return the name of a script with the checksum of its content, as Sphinx writes it."""
-    content = Path(app.outdir, "_static", name).read_bytes()
-    return f"{name}?v={hashlib.sha256(content).hexdigest()[:8]}"
+    return f"{name}?v={checksum(Path(app.outdir, '_static', name))}"
+
+
+def checksum(path):
+    """Return the first digits of the checksum of a file's content."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:8]

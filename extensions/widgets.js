@@ -2,7 +2,8 @@
 const folder = new URL(".", document.currentScript.src).href.replace(/\/$/, "");
 require.config({
   paths: {
-    anywidget: `${folder}/anywidget`,
+    // The build puts the checksum of the file here.
+    anywidget: `${folder}/anywidget.js?v=CHECKSUM`,
     // The widget manager looks for its fonts where its modules would be.
     "@jupyter-widgets": folder,
     "@jupyter-widgets/html-manager/dist": folder,

@@ -76,6 +76,28 @@ def test_controls_take_interacts_forms_and_the_functions_defaults():
     assert type(many.controls["shift"]).__name__ == "Dropdown"
 
 
+def test_folded_controls_stand_below_the_chart():
+    shown = explore(line, points(), slope=[1, 2], shift=["none", "up"], folds={"More": ["shift"]})
+    above, chart, below = shown._view.children
+    assert [control.description for control in above.children] == ["slope"]
+    assert chart is shown.chart
+    assert below.titles == ("More",) and below.selected_index is None
+    assert [control.description for control in below.children[0].children] == ["shift"]
+
+
+@pytest.mark.parametrize("folds", [{"More": ["size"]}, {"A": ["slope"], "B": ["slope"]}])
+def test_folds_name_each_control_once(folds):
+    with pytest.raises(TypeError, match="which is no control or is in two folds"):
+        explore(line, points(), slope=[1, 2], folds=folds)
+
+
+def test_what_moves_between_names_is_not_moved_by_a_slider():
+    shown = explore(
+        line, points(), slope=[1, 2], shift=["none", "up"], presets={"up": {"slope": 2}}
+    )
+    assert shown.chart.moving == ["preset", "shift"]
+
+
 def test_a_parameter_of_the_chart_is_not_handed_to_the_function():
     chart = points().add_params(alt.param(name="share", value=40))
     shown = explore(line, chart, slope=[1, 2], share=(0, 100))

@@ -20,6 +20,7 @@ NO_EXAMPLE = (
     "helpers.charts.explorer_charts.",
     "helpers.charts.fit_explorers.",
     "helpers.charts.inference_explorers.",
+    "helpers.charts.linked_explorer.",
 )
 
 

@@ -33,7 +33,7 @@ from helpers.charts.inference import (
 )
 from helpers.charts.inference_explorers import correlation_explorer, posterior_explorer
 from helpers.charts.likelihood import criterion_surface, speed_bars, speed_curves
-from helpers.charts.linked_explorer import linked_explorer
+from helpers.charts.linked_explorer import MOVES, PER_UNIT, linked_explorer
 from helpers.charts.shrinkage import (
     cluster_lines,
     count_outside,
@@ -51,6 +51,8 @@ from helpers.charts.theme import BUILDS_THE_BOOK, POOLING_COLOURS, ChartGrid
 from helpers.charts.weighting import arm_means, distance_lines
 
 __all__ = [
+    "MOVES",
+    "PER_UNIT",
     "BUILDS_THE_BOOK",
     "POOLING_COLOURS",
     "ChartGrid",

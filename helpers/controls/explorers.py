@@ -6,13 +6,12 @@ Each function here is, or returns, a function of control values that gives one r
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
 
-from helpers.charts.linked_explorer import MOVES, PER_UNIT
+from helpers.charts import MOVES, PER_UNIT
 from helpers.data.simulate import SCENARIOS, create_data, true_coefficients
 from helpers.models import MixedFit, fit_by_cluster, fit_many, fit_mixed, profile_limits
 from helpers.tables import (
@@ -294,7 +293,7 @@ def own_lines(
         ``f(<cluster>=label)`` gives rows of kind "observation", of the three poolings, two per
         line, and "absent", to fill up to the largest cluster and for a line that a cluster lacks,
         with the columns kind, x, y and the sentence read_out. See
-        :func:`helpers.explore_fit` for any fit in one line.
+        :func:`helpers.controls.explore_fit` for any fit in one line.
 
     Raises
     ------
@@ -392,35 +391,22 @@ def linked_clusters(
     {'cluster': 100, 'observation': 1000}
     """
     data = fit.data[[cluster, predictor, response]]
-    table = shrinkage(fit).set_index(["cluster", "effect"])[["no_pooling", "partial_pooling"]]
-    wide = table.unstack("effect")
-    sizes = data.groupby(cluster, observed=True).size()
-    clusters = pd.DataFrame({"kind": "cluster", "label": wide.index, "n": sizes[wide.index].values})
-    for pooling, effect in itertools.product(("partial", "no"), ("Intercept", predictor)):
-        values = wide[f"{pooling}_pooling", effect].to_numpy()
-        name = "x" if effect == predictor else effect
-        # A cluster without a line of its own stands where the mixed model puts it.
-        there = clusters.get(f"partial_{name}", values)
-        clusters[f"{pooling}_{name}"] = np.where(np.isnan(values), there, values)
-    clusters["number"] = np.arange(1, len(clusters) + 1)
-    numbers = clusters.set_index("label")["number"]
+    clusters = _cluster_rows(fit, data[cluster], predictor)
     observations = pd.DataFrame(
         {
             "kind": "observation",
             "label": data[cluster],
-            "number": data[cluster].map(numbers),
+            "number": data[cluster].map(clusters.set_index("label")["number"]),
             "place": data.groupby(cluster, observed=True).cumcount() + 1,
             "x": data[predictor],
             "y": data[response],
         }
     )
-    covariance = random_covariance(fit).reindex(
-        index=["Intercept", predictor], columns=["Intercept", predictor], fill_value=0
-    )
-    (g11, g12), (_, g22) = covariance.to_numpy()
-    frame = pd.concat([clusters, observations], ignore_index=True)
+    names = ["Intercept", predictor]
+    (g11, g12), (_, g22) = random_covariance(fit).reindex(names, columns=names, fill_value=0).values
     frame = (
-        frame.astype({"label": str})
+        pd.concat([clusters, observations], ignore_index=True)
+        .astype({"label": str})
         .fillna(0)
         .astype({"n": int, "place": int})
         .assign(
@@ -433,6 +419,21 @@ def linked_clusters(
         )
     )
     return lambda: frame
+
+
+def _cluster_rows(fit, labels, predictor) -> pd.DataFrame:
+    """One row per cluster of linked_clusters: what its own rows and the mixed model say."""
+    table = shrinkage(fit).set_index(["cluster", "effect"])
+    own, mixed = (table[f"{which}_pooling"].unstack("effect") for which in ("no", "partial"))
+    # A cluster without a line of its own stands where the mixed model puts it.
+    own = own.fillna(mixed)
+    sizes = labels.value_counts()
+    rows = pd.DataFrame({"kind": "cluster", "label": mixed.index, "n": sizes[mixed.index].values})
+    rows["number"] = np.arange(1, len(rows) + 1)
+    for name, effect in {"Intercept": "Intercept", "x": predictor}.items():
+        rows[f"no_{name}"] = own[effect].to_numpy()
+        rows[f"partial_{name}"] = mixed[effect].to_numpy()
+    return rows
 
 
 def linked_controls(clusters: pd.DataFrame) -> dict[str, list | dict]:
