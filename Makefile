@@ -19,7 +19,7 @@ export SOLUTIONS ?= yes
 # Notebooks run outside the book by `make test`: a few kinds (no), or all of them (yes).
 export EVERY_NOTEBOOK ?= no
 
-.PHONY: book html dist tools test bench browser pictures serve assignments grade requirements clean
+.PHONY: book html lab dist tools test bench browser pictures serve assignments grade requirements clean
 
 book: $(VENV)/installed extensions/node_modules/.package-lock.json html
 
@@ -32,6 +32,13 @@ html:
 	trap : INT; $(BIN)/jupyter-book build . --all -W -n --keep-going || \
 		{ rm -rf _build/html; mv _build/previous _build/html 2>/dev/null; exit 1; }
 	@rm -rf _build/previous
+
+# Notebooks that read like the pages, in lab/, where saving changes no file of the course. What was
+# saved there stays; without the folder all are made anew. LAB=--allow-root for more options.
+lab: $(VENV)/installed
+	@[ -d lab/exercises ] || $(BIN)/python -m classroom.release
+	@$(BIN)/python extensions/lab.py lab
+	$(BIN)/jupyter lab lab $(LAB)
 
 # Two zip files: the site, to open from disk, and its notebooks. The folders beside them hold the same.
 dist: _build/html/index.html

@@ -1,9 +1,9 @@
 """Offer every page with cells as a notebook: to download, in Binder and in Colab.
 
-Binder opens the page's own file in JupyterLab. Colab opens the exported notebook, which the branch
-``notebooks`` holds just as the site does. Both need the address of the repository: that of
-``repository.url`` in _config.yml, or of the environment variable REPOSITORY_URL where it is set.
-Without one only the download is offered.
+Binder opens the copy that extensions/lab.py makes, in JupyterLab. Colab opens the exported
+notebook, which the branch ``notebooks`` holds just as the site does. Both need the address of the
+repository: that of ``repository.url`` in _config.yml, or of the environment variable REPOSITORY_URL
+where it is set. Without one only the download is offered.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ NOTEBOOKS_BRANCH = "notebooks"
 # The page that tells how this site was built: elsewhere its cells would have nothing to tell.
 ABOUT_THE_BUILD = "chapters/appendix/status"
 # Its cells are there for the page; JupyterLab shows them folded.
-FOLDED = {"remove-cell", "hide-input"}
+FOLDED = {"remove-cell", "remove-input", "hide-input"}
 
 
 def setup(app):
@@ -62,21 +62,16 @@ def is_notebook(app, docname):
 def add_links(app, pagename, templatename, context, doctree):
     """Put the links below the title of a page with cells."""
     if is_notebook(app, pagename):
-        suffix = ".ipynb" if pages.is_exercise(app, pagename) else ".md"
-        address = app.config.html_theme_options["repository_url"]
-        links = page_links(pagename, suffix, address)
+        links = page_links(pagename, app.config.html_theme_options["repository_url"])
         context["body"] = context["body"].replace("</h1>", f"</h1>\n{links}", 1)
 
 
-def page_links(docname, suffix, address):
+def page_links(docname, address):
     """Write the links to a page's notebook.
 
     Parameters
     ----------
     docname : str
-    suffix : str
-        Of the file that Binder opens: ``.md``, or ``.ipynb`` for an exercise, whose notebook
-        ``python -m classroom.release`` puts beside its source.
     address : str
         Of the repository, ``https://github.com/owner/name``; empty if it has none.
 
@@ -87,7 +82,7 @@ def page_links(docname, suffix, address):
 
     Examples
     --------
-    >>> page_links("chapters/shrinkage", ".md", "")
+    >>> page_links("chapters/shrinkage", "")
     '<p class="launch-links"><a href="shrinkage.ipynb" download>Download the notebook</a></p>'
     """
     links = {f'"{docname.rpartition("/")[2]}.ipynb" download': "Download the notebook"}
@@ -95,7 +90,8 @@ def page_links(docname, suffix, address):
         owner_and_name = REPOSITORY.fullmatch(address)[1]
         binder = f"https://mybinder.org/v2/gh/{owner_and_name}/HEAD?labpath="
         colab = f"https://colab.research.google.com/github/{owner_and_name}/blob/{NOTEBOOKS_BRANCH}"
-        links[f'"{binder}{quote(docname + suffix, safe="")}"'] = "Run it in Binder"
+        lab = f"lab/{docname.partition('/')[2]}.ipynb"
+        links[f'"{binder}{quote(lab, safe="")}"'] = "Run it in Binder"
         links[f'"{colab}/{docname}.ipynb"'] = "Run it in Colab"
     anchors = [f"<a href={where}>{text}</a>" for where, text in links.items()]
     return f'<p class="launch-links">{" · ".join(anchors)}</p>'
@@ -198,7 +194,7 @@ NO_ADDRESS = textwrap.indent(
     """\
 raise ImportError(
     "This notebook needs the modules of its course. In the folder of the course, run "
-    "`make book`, then `.venv/bin/jupyter lab`, and open the notebook there."
+    "`make lab`, and open the notebook there."
 ) from None""",
     "    ",
 )
@@ -213,9 +209,7 @@ def page_roles(app, docname):
         "ref": lambda label: labels[label][2],
         "numref": lambda label: number_of_label(app.env, label),
         "doc": lambda page: app.env.titles[docname_join(docname, page)].astext(),
-        "cite": lambda keys: f"[{_cite(app, keys, '{names}, {year}', '; ')}]",
-        "cite:p": lambda keys: f"[{_cite(app, keys, '{names}, {year}', '; ')}]",
-        "cite:t": lambda keys: _cite(app, keys, "{names} [{year}]", ", "),
+        **cite_roles({found.key: found.entry for found in app.env.get_domain("cite").citations}),
         "evaluated": lambda place: _evaluated(app, docname)[place.partition(":")[2]],
     }
 
@@ -230,14 +224,21 @@ def references(app, docname):
     return "".join(["## References\n\n", *entries]) if entries else ""
 
 
-def _cite(app, keys, form, separator):
-    """Name authors and years as the page does."""
-    entries = {found.key: found.entry for found in app.env.get_domain("cite").citations}
-    cited = [entries[key.strip()] for key in keys.split(",")]
-    return separator.join(
-        form.format(names=_names(entry.persons["author"]), year=entry.fields["year"])
-        for entry in cited
-    )
+def cite_roles(entries):
+    """Name authors and years as the page does, from the entries of the bibliography by key."""
+
+    def cite(keys, form, separator):
+        cited = [entries[key.strip()] for key in keys.split(",")]
+        return separator.join(
+            form.format(names=_names(entry.persons["author"]), year=entry.fields["year"])
+            for entry in cited
+        )
+
+    return {
+        "cite": lambda keys: f"[{cite(keys, '{names}, {year}', '; ')}]",
+        "cite:p": lambda keys: f"[{cite(keys, '{names}, {year}', '; ')}]",
+        "cite:t": lambda keys: cite(keys, "{names} [{year}]", ", "),
+    }
 
 
 def _names(people):

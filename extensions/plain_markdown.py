@@ -22,10 +22,14 @@ OPTIONS = re.compile(r"\A(---\n(.*\n)*?---\n|(:[\w-]+:.*\n)*)")
 ROLE = re.compile(r"\{(?P<name>[\w:-]+)\}`(?P<text>[^`]+)`")
 TITLE_AND_TARGET = re.compile(r"(?P<title>.+?)\s*<[^>]+>", re.DOTALL)
 LABEL = re.compile(r"^\([\w-]+\)=\n", re.MULTILINE)
-LINK_IN_BOOK = re.compile(r"(?<!!)\[(?P<text>[^\]]+)\]\((?!https?://)[^)\s]+\)")
+LINK_IN_BOOK = re.compile(r"(?<!!)\[(?P<text>[^\]]+)\]\((?P<target>(?!https?://)[^)\s]+)\)")
 
 
-def plain_markdown(text: str, roles: Mapping[str, Callable[[str], str]]) -> str:
+def plain_markdown(
+    text: str,
+    roles: Mapping[str, Callable[[str], str]],
+    link: Callable[[str], str] | None = None,
+) -> str:
     r"""Turn a page's text, or part of it, into plain Markdown.
 
     Parameters
@@ -34,11 +38,13 @@ def plain_markdown(text: str, roles: Mapping[str, Callable[[str], str]]) -> str:
         MyST Markdown.
     roles : mapping of str to callable
         What each role says where no title is given: a function of its text.
+    link : callable, optional
+        Where a link to another page leads, a function of its target; without one, or where it
+        returns an empty text, the link becomes its text: the notebook may be alone.
 
     Returns
     -------
     str
-        A link to another page becomes its text: the notebook may be alone.
 
     Raises
     ------
@@ -55,7 +61,12 @@ def plain_markdown(text: str, roles: Mapping[str, Callable[[str], str]]) -> str:
     > Which?
     """
     plain = ROLE.sub(lambda found: _plain_role(found, roles), _plain_blocks(text, roles))
-    return LINK_IN_BOOK.sub(r"\g<text>", LABEL.sub("", plain))
+    return LINK_IN_BOOK.sub(lambda found: _link(found, link), LABEL.sub("", plain))
+
+
+def _link(found, link):
+    target = link(found["target"]) if link else ""
+    return f"[{found['text']}]({target})" if target else found["text"]
 
 
 def _plain_role(found, roles):

@@ -140,7 +140,8 @@ def test_plain_names_of_interactions():
         ("y ~ x", {"y": 2.0}, "'y' is constant"),
         ("y + x ~ ses", {}, "one column of numbers"),
         ("y ~ x", {"x": 1.0 + 1e-15 * np.arange(24)}, "'x' is constant"),
-        ("y ~ school", {"school": list("abcdefghijklmnopqrstuvwx")}, "24 observations cannot"),
+        ("y ~ school", {"school": list("abcdefghijklmnopqrstuvwx")}, "24 different values in 24"),
+        ("y ~ C(school)", {"school": list("abcdefghijklmnopqrstuvwx")}, "24 observations cannot"),
     ],
 )
 def test_fixed_designs_that_are_refused(formula, change, message, data):

@@ -2,6 +2,8 @@
 
 import ast
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,23 +17,21 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    """Start a JupyterLab in a folder with chapter 1 alone; yield its address and runtime folder."""
+    """Start a JupyterLab on the copies of the chapters; yield its address and runtime folder."""
     folder, settings = tmp_path_factory.mktemp("lab"), tmp_path_factory.mktemp("settings")
-    shutil.copy(ROOT / "chapters" / "shrinkage.md", folder)
+    subprocess.run([sys.executable, ROOT / "extensions" / "lab.py", folder], check=True)
     with running_lab(folder, settings, PYTHONPATH=str(ROOT)) as address_and_runtime:
         yield address_and_runtime
 
 
 @pytest.fixture(scope="module")
 def notebook(lab, browser):
-    """Open the chapter as a notebook and run all its cells."""
+    """Open the chapter with a double click and run all its cells."""
     address, _ = lab
     page = browser.new_page(viewport={"width": 1280, "height": 1500})
     page.set_default_timeout(60_000)
     page.goto(f"{address}/lab")
-    page.locator(".jp-DirListing-item", has_text="shrinkage.md").click(button="right")
-    page.locator(".lm-Menu-itemLabel", has_text="Open With").hover()
-    page.locator(".lm-Menu-itemLabel").get_by_text("Notebook", exact=True).click()
+    page.locator(".jp-DirListing-item", has_text="shrinkage.ipynb").dblclick()
     wait_for_kernel(page)
     run_all(page)
     wait_until_all_ran(page)

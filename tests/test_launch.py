@@ -189,8 +189,7 @@ def test_a_notebook_imports_only_what_is_installed_with_it(name):
 
 def links_of(name):
     """Addresses that a page offers once the course has a repository, by the host's name."""
-    suffix = ".ipynb" if name.startswith(EXERCISES) else ".md"
-    found = re.findall(r'href="(https://[^"]+)"', launch.page_links(name, suffix, HOME))
+    found = re.findall(r'href="(https://[^"]+)"', launch.page_links(name, HOME))
     return {urlsplit(address).hostname: address for address in found}
 
 
@@ -280,11 +279,11 @@ def test_the_pins_resolve(version, tmp_path):
 
 def test_links_need_a_repository():
     assert links_of("chapters/shrinkage") == {
-        "mybinder.org": "https://mybinder.org/v2/gh/owner/name/HEAD?labpath=chapters%2Fshrinkage.md",
+        "mybinder.org": "https://mybinder.org/v2/gh/owner/name/HEAD?labpath=lab%2Fshrinkage.ipynb",
         "colab.research.google.com": "https://colab.research.google.com/github/owner/name/blob/"
         "notebooks/chapters/shrinkage.ipynb",
     }
-    assert "https://" not in launch.page_links("chapters/shrinkage", ".md", "")
+    assert "https://" not in launch.page_links("chapters/shrinkage", "")
 
 
 def configured(address, monkeypatch, variable=""):
@@ -431,7 +430,7 @@ def test_the_helpers_need_nothing_of_the_book():
 
 
 def test_a_notebook_alone_says_what_to_do():
-    with pytest.raises(ImportError, match="run `make book`"):
+    with pytest.raises(ImportError, match="run `make lab`"):
         exec(launch.first_cell("", "no_longer_here"), {})
 
 

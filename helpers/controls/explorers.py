@@ -293,7 +293,7 @@ def own_lines(
         ``f(<cluster>=label)`` gives rows of kind "observation", of the three poolings, two per
         line, and "absent", to fill up to the largest cluster and for a line that a cluster lacks,
         with the columns kind, x, y and the sentence read_out. See
-        :func:`helpers.explore_fit` for any fit in one line.
+        :func:`helpers.controls.explore_fit` for any fit in one line.
 
     Raises
     ------

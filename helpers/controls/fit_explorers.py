@@ -372,7 +372,7 @@ def explore_what_if(study: pd.DataFrame) -> Explorer:
     Parameters
     ----------
     study : DataFrame
-        Made by :func:`helpers.what_if_study`.
+        Made by :func:`helpers.studies.what_if.what_if_study`.
 
     Returns
     -------

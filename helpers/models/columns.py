@@ -15,6 +15,8 @@ import pandas as pd
 from pandas.api import types
 
 DATE = re.compile(r"\s*\d{1,4}[-./]\d{1,2}[-./]\d{1,4}(?:[ T]\d{1,2}:\d{2}.*)?\s*")
+#: A number with what stands around it in a file: "< 5", "38 %", "1 200 kg", "€ 300".
+MEASURE = re.compile(r"[<>≤≥~≈]?\s*[€$£]?\s*[-+−]?\d[\d.,'\s]*(%|‰|°?[a-zA-Zµ€$£/]{1,6})?\s*")
 #: How alike two labels are (difflib's ratio) of which one may be the other misspelt.
 NEAR = 0.9
 #: So many new labels are compared with all known ones.
@@ -184,6 +186,7 @@ def _refuse_numbers_as_text(column) -> None:
             "into numbers with pd.to_datetime and a difference of days."
         )
     if 2 * numbers.notna().sum() <= len(values):
+        _refuse_measures_as_text(column, values)
         return
     wrong = values[pd.to_numeric(values, errors="coerce").isna()]
     codes = wrong.empty and (numbers % 1 == 0).all() and len(values) <= MOST_CODES
@@ -192,13 +195,34 @@ def _refuse_numbers_as_text(column) -> None:
     advice = f"Convert it with pd.to_numeric, or write C({column.name}) if these are categories."
     if wrong.empty:
         raise DataError(f"{column.name!r} holds numbers as text, such as {values[0]!r}. {advice}")
-    count = int((column == wrong.iloc[0]).sum())
-    if "," in wrong.iloc[0]:
+    word = wrong.iloc[0]
+    count = int((column == word).sum())
+    if "," in word:
         advice = f"Put points for commas first, .str.replace(',', '.'). {advice}"
+    else:
+        advice = f"If it means missing: tidy_columns(data, missing=[{word!r}]). {advice}"
     raise DataError(
-        f"{column.name!r} holds text among its numbers: {wrong.iloc[0]!r} in {count} of "
+        f"{column.name!r} holds text among its numbers: {word!r} in {count} of "
         f"{len(column)} rows. Every number would be a category. {advice}"
     )
+
+
+def _refuse_measures_as_text(column, values) -> None:
+    """Refuse numbers with a unit, and text that differs in most of the rows."""
+    if len(values) <= MOST_CODES:
+        return
+    advice = f"Make numbers of it, or write C({column.name}) if these are categories."
+    measures = values[values.map(lambda value: bool(MEASURE.fullmatch(value)))]
+    if 2 * len(measures) > len(values):
+        raise DataError(
+            f"{column.name!r} holds numbers as text, such as {measures.iloc[0]!r}: {len(values)} "
+            f"different ones, each of which would be a category. {advice}"
+        )
+    if 2 * len(values) > len(column):
+        raise DataError(
+            f"{column.name!r} is text with {len(values)} different values in {len(column)} rows, "
+            f"such as {values[0]!r}; each would be a category. {advice}"
+        )
 
 
 def tidy_response(column: pd.Series) -> pd.Series:

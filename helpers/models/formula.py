@@ -684,7 +684,7 @@ def _is_nested(outer, inner) -> bool:
 def _crossed(terms, names, formula) -> str:
     fixed = re.sub(r"\s*\+?\s*\([^()]*\|[^()]*\)", "", formula)
     parts = ", ".join(f'"{name}": "0 + C({for_statsmodels(written(name))})"' for name in names)
-    advice = ""
+    advice = " R's lmer fits them."
     if all(term.effects == "1" for term in terms):
         advice = (
             " statsmodels fits small ones as one group: smf.mixedlm("
