@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import html
+import itertools
 import json
 import re
 from importlib.metadata import version
@@ -34,6 +35,8 @@ FRAME = re.compile(r'viewBox="0 0 ([\d.]+) ')
 ROOM = 24
 # The figure is one image with one label; its parts say nothing.
 SILENT = re.compile(r' (?:role|aria-[a-z]+|xmlns:xlink|pointer-events|version)="[^"]*"')
+MARKS = re.compile(r'<svg[^>]* class="marks".*?</svg>', re.DOTALL)
+CLIP = re.compile(r'(id="|url\(#)clip')
 
 
 def setup(app):
@@ -69,7 +72,27 @@ def draw_charts(app, pagename, templatename, context, doctree):
         )
 
     body = GROUPS.sub(group, context.get("body", ""))
-    context["body"] = FIGURE.sub(lambda figure: drawn_figure(app, figure[1], 1), body)
+    body = FIGURE.sub(lambda figure: drawn_figure(app, figure[1], 1), body)
+    context["body"] = with_own_names(body)
+
+
+def with_own_names(body):
+    """Name what each drawing clips by as nothing else on the page is named.
+
+    A drawing, or a live chart, would else be clipped by another one's frame, or by none if that
+    one is hidden.
+
+    Examples
+    --------
+    >>> with_own_names('<svg class="marks"><clipPath id="clip0"/></svg>')
+    '<svg class="marks"><clipPath id="drawn1-clip0"/></svg>'
+    """
+    numbers = itertools.count(1)
+
+    def renamed(svg):
+        return CLIP.sub(rf"\1drawn{next(numbers)}-clip", svg[0])
+
+    return MARKS.sub(renamed, body)
 
 
 def drawn_figure(app, payload, columns):

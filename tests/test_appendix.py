@@ -6,10 +6,11 @@ from pathlib import Path
 
 import jupytext
 import numpy as np
+import pandas as pd
 import pytest
 
 from helpers import create_data, fit_many, load_gpa, load_pupils, load_sleepstudy, true_coefficients
-from helpers.data.datasets import DATA_FOLDER, DataFileError
+from helpers.data.datasets import DATA_FOLDER, DataFileError, example_file
 from helpers.models.likelihood import Likelihood
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,9 +39,10 @@ def spreads(gpa, pupils):
 
 def test_codebooks_name_the_columns_of_the_files():
     page = (APPENDIX / "data.md").read_text()
-    frames = [load_gpa("synthetic"), load_pupils("synthetic"), load_sleepstudy()]
+    reading = pd.read_csv(example_file())
+    frames = [load_gpa("synthetic"), load_pupils("synthetic"), load_sleepstudy(), reading]
     tables = re.findall(r"\| variable \| type \| meaning \|\n\|[-|]+\n((?:\|.*\n)+)", page)
-    named = [re.findall(r"^\| `(\w+)`", table, flags=re.M) for table in tables]
+    named = [re.findall(r"^\| `([^`]+)`", table, flags=re.M) for table in tables]
     assert named == [list(frame.columns) for frame in frames]
 
 

@@ -5,12 +5,15 @@ A claim that no longer holds becomes a notice, as in a notebook; anything that r
 
 import contextlib
 import io
+import math
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from helpers import prose
+from helpers.controls import grid, widget
 from live_prose import read_live_notebook
 
 CHAPTERS = Path(__file__).resolve().parents[1] / "chapters"
@@ -29,7 +32,26 @@ EDITS = {
     "slopes far apart": ("shrinkage", [setting("sd_slope", 1)]),
     "noisier rows, on another line": ("shrinkage", [setting("sigma", 3), setting("beta", -1)]),
     "four rows in ten": ("shrinkage", [(r'"seed": 888,', '"seed": 888, "balanced": 0.4,')]),
-    "rows per cluster": ("shrinkage", [setting("obs_per_cluster", 4)]),
+    "rows per cluster": ("shrinkage", [setting("obs_per_cluster", 6)]),
+    "seed and slope of the simulations": (
+        "random-slopes",
+        [("seed = 888", "seed = 7"), ("true_slope = 4, 0.5", "true_slope = 3, 0")],
+    ),
+    "another school": ("categorical-effects", [("school = 10", "school = 3")]),
+    "another seed for chapter 3": ("categorical-effects", [('"seed": 888', '"seed": 7')]),
+    "sizes": (
+        "cluster-weighting",
+        [(r"sizes = \[2, 10, 10, 10, 2, 10, 10, 10\]", "sizes = [3, 8, 8, 20, 5, 10]")],
+    ),
+    "sizes all alike": (
+        "cluster-weighting",
+        [(r"sizes = \[2, 10, 10, 10, 2, 10, 10, 10\]", "sizes = [10] * 8")],
+    ),
+    "seeds": ("cluster-weighting", [("824523, 1324523, 888", "1, 2, 3")]),
+    "clusters alike, no effect": (
+        "cluster-weighting",
+        [('"sd_cluster": 3, "effect": 5', '"sd_cluster": 0.5, "effect": 0')],
+    ),
 }
 
 
@@ -41,6 +63,16 @@ def changed(text, edits):
     for pattern, replacement in SMALLER:
         text = re.sub(pattern, replacement, text)
     return text
+
+
+def without_most_states(function, offered, taken):
+    """Compute two states of a large explorer: a build computes them all, whatever is edited."""
+    n_states = math.prod(map(len, offered.values()))
+    if n_states <= 300:
+        return grid.evaluate(function, offered, taken)
+    ends = [{name: [values[end]] for name, values in offered.items()} for end in (-1, 0)]
+    _, first = (grid.evaluate(function, end, taken) for end in ends)
+    return {name: np.repeat(values, n_states, axis=0) for name, values in first.items()}
 
 
 def run_chapter(name, edits, monkeypatch):
@@ -56,6 +88,7 @@ def run_chapter(name, edits, monkeypatch):
 
     monkeypatch.delenv(prose.BUILDS_THE_BOOK, raising=False)
     monkeypatch.setattr(prose, "display", display)
+    monkeypatch.setattr(widget, "evaluate", without_most_states)
     text = changed((CHAPTERS / f"{name}.md").read_text(encoding="utf-8"), edits)
     namespace = {"display": display}
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
@@ -69,7 +102,6 @@ def run_chapter(name, edits, monkeypatch):
 @pytest.mark.parametrize("edit", EDITS)
 def test_a_chapter_follows_what_a_reader_changes(edit, monkeypatch):
     name, edits = EDITS[edit]
-    as_printed, _ = run_chapter(name, [], monkeypatch) if edit is None else ([], [])
     shown, failures = run_chapter(name, edits, monkeypatch)
     assert failures == []
-    assert shown != as_printed
+    assert len(shown) > 20

@@ -69,6 +69,7 @@ def explorer_values(runtime, position):
 def test_controls_work_with_a_kernel_and_it_knows_their_values(notebook, lab):
     _, runtime = lab
     explorer = notebook.locator(".explore").last
+    explorer.get_by_text("Change the world").click()
     handle = explorer.get_by_role("slider", name="observations per cluster", exact=True)
     drawn = "box => [...box.querySelectorAll('svg.marks')].map(e => e.innerHTML).join('')"
     handle.press("Home")

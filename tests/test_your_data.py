@@ -123,3 +123,8 @@ def test_a_sentence_that_does_not_hold_for_the_reader_s_file_says_so(capsys):
     assert "changed above" not in capsys.readouterr().out
     run("visits", **VISITS | {"slope": "occasion"})
     assert "changed above" not in capsys.readouterr().out
+
+
+def test_a_column_that_is_not_in_the_file_is_named_with_those_that_are():
+    with pytest.raises(DataError, match="no column 'Clinic'; it has clinic, treated, pain"):
+        run("clinics", response="pain", cluster="Clinic", others=["treated"])

@@ -225,24 +225,29 @@ async function draw(figure, spec, model, states) {
 }
 
 // JupyterLab draws ipywidgets' own controls; on the published page they are the browser's.
-function mendControls(panel) {
+function mendControls(explorer) {
   const mend = (controls) => {
     addSteps(controls);
     nameControls(controls);
   };
+  const every = () => explorer.querySelectorAll(".explore-controls > *");
   const changes = { childList: true, subtree: true, attributeFilter: ["class", "aria-valuetext"] };
-  const controlOf = ({ target }) => [...panel.children].filter((child) => child.contains(target));
-  new MutationObserver((records) => mend(new Set(records.flatMap(controlOf)))).observe(panel, changes);
-  mend(panel.children);
+  // Folded controls are drawn late: what changes outside of any control may bring new ones.
+  const changed = ({ target }) => {
+    if (target.closest(".explore-charts")) return [];
+    const control = target.closest(".explore-controls > *");
+    return control ? [control] : [...every()];
+  };
+  new MutationObserver((records) => mend(new Set(records.flatMap(changed)))).observe(explorer, changes);
+  mend(every());
 }
 
 async function render({ model, el }) {
   await vegaIsThere(model);
   // Only in the page does a chart have a width.
   while (!el.isConnected) await new Promise(requestAnimationFrame);
-  for (const panel of el.closest(".explore").querySelectorAll(".explore-controls")) {
-    if (!panel.querySelector(".explore-control")) mendControls(panel);
-  }
+  const explorer = el.closest(".explore");
+  if (!explorer.querySelector(".explore-control")) mendControls(explorer);
 
   const states = await unpack(model.get("states"));
   const charts = el.appendChild(document.createElement("div"));

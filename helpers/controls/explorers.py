@@ -437,7 +437,7 @@ def _cluster_rows(fit, labels, predictor) -> pd.DataFrame:
 
 
 def linked_controls(clusters: pd.DataFrame) -> dict[str, list | dict]:
-    """Give the controls of the chart of linked clusters, as :func:`helpers.explore` takes them.
+    """Give the controls of the chart of linked clusters to :func:`helpers.controls.explore`.
 
     Parameters
     ----------

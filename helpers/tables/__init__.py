@@ -8,7 +8,7 @@ from helpers.tables.base import POOLINGS
 from helpers.tables.checks import normal_quantiles, residuals_by_cluster
 from helpers.tables.comparison import compare_models, summarize_fits, summarize_model
 from helpers.tables.contrasts import marginal_slopes, pairwise_contrasts
-from helpers.tables.data_checks import check_data, check_response
+from helpers.tables.data_checks import check_data, check_response, complete_rows
 from helpers.tables.data_design import describe_design
 from helpers.tables.densities import ESTIMATES, density_grid, estimate_densities
 from helpers.tables.display import show_numbers_plainly
@@ -44,6 +44,7 @@ __all__ = [
     "coefficients",
     "compare_models",
     "compare_with_pooled",
+    "complete_rows",
     "compound_symmetry",
     "density_grid",
     "estimate_densities",

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
-from helpers.models import DataError, parse
+from helpers.models import DataError, check_columns, parse
 from helpers.tables.base import FEW_CLUSTERS
 
 COLUMNS = ["column", "problem", "count", "example", "remedy"]
@@ -266,6 +266,34 @@ def _clusters(name, column) -> Iterator[Problem]:
             repr(sizes.index[0]),
             ("report intervals by Kenward and Roger; a variance between few clusters is uncertain"),
         )
+
+
+def complete_rows(data: pd.DataFrame, columns) -> pd.DataFrame:
+    """Keep the rows that have a value in every one of some columns.
+
+    Parameters
+    ----------
+    data : DataFrame
+    columns : list of str
+
+    Returns
+    -------
+    DataFrame
+
+    Raises
+    ------
+    DataError
+        If a column does not occur, or no row is complete.
+
+    Examples
+    --------
+    >>> data = pd.DataFrame({"y": [1.0, None], "g": ["a", "b"]})
+    >>> len(complete_rows(data, ["y", "g"]))
+    1
+    """
+    complete = data.dropna(subset=[name for name in columns if name in data.columns])
+    check_columns(complete, columns)
+    return complete
 
 
 #: What is no response of a linear mixed model, and where to go with it.
