@@ -2,7 +2,7 @@
 
 A chart arrives as ``<figure class="vega-chart">`` with its Vega-Lite specification and leaves with
 two drawings, for a wide and for a narrow place; book.css shows one of them. Text has the page's
-colour.
+colour. A notebook has neither: there a chart is an image on white.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ import html
 import itertools
 import json
 import re
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from xml.etree import ElementTree
 
 import vl_convert
+
+from helpers.charts import image_html
 
 FIGURE = re.compile(
     r'<figure class="vega-chart"[^>]*><script type="application/json">(.*?)</script></figure>', re.S
@@ -43,7 +46,8 @@ def setup(app):
     """Connect to Sphinx."""
     app.connect("builder-inited", open_folder)
     app.connect("html-page-context", draw_charts)
-    app.connect("build-finished", prune)
+    # After launch.py, which asks for drawings too.
+    app.connect("build-finished", prune, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": False}
 
 
@@ -63,17 +67,25 @@ def prune(app, exception):
 
 def draw_charts(app, pagename, templatename, context, doctree):
     """Put drawings in place of specifications."""
+    context["body"] = replace_figures(context.get("body", ""), partial(drawn_figure, app))
+
+
+def draw_images(app, output):
+    """Put images in place of the specifications in an output of a notebook."""
+    return replace_figures(output, partial(image, app))
+
+
+def replace_figures(text, draw):
+    """Put ``draw(specification, columns)`` in the place of each figure."""
 
     def group(found):
         figures = found["figures"]
         columns = int(found["columns"])
         return found[0].replace(
-            figures, FIGURE.sub(lambda figure: drawn_figure(app, figure[1], columns), figures)
+            figures, FIGURE.sub(lambda figure: draw(figure[1], columns), figures)
         )
 
-    body = GROUPS.sub(group, context.get("body", ""))
-    body = FIGURE.sub(lambda figure: drawn_figure(app, figure[1], 1), body)
-    context["body"] = with_own_names(body)
+    return with_own_names(FIGURE.sub(lambda figure: draw(figure[1], 1), GROUPS.sub(group, text)))
 
 
 def with_own_names(body):
@@ -105,6 +117,13 @@ def drawn_figure(app, payload, columns):
         f'<figure class="vega-chart columns-{columns}" role="img" aria-label="{label}">'
         f"{spans}</figure>"
     )
+
+
+def image(app, payload, columns):
+    """Return the image of a specification, as narrow as its neighbours ask for."""
+    spec = json.loads(payload)
+    svg = drawing(app, spec, COLUMN if columns == 1 else min(forms(columns).values()))
+    return image_html(svg, label_of(spec, svg))
 
 
 def forms(columns):

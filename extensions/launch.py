@@ -23,6 +23,7 @@ from sphinx.util import docname_join
 
 from captions import number_of_label
 from classroom import pages
+from drawn_charts import draw_images
 from live_prose import expression_names, name_expressions
 from plain_markdown import plain_markdown
 
@@ -32,6 +33,10 @@ NOTEBOOKS_BRANCH = "notebooks"
 ABOUT_THE_BUILD = "chapters/appendix/status"
 # Its cells are there for the page; JupyterLab shows them folded.
 FOLDED = {"remove-cell", "remove-input", "hide-input"}
+# What these cells give is not on the page.
+SILENT = {"remove-cell", "remove-output"}
+# A notebook has no kernel that knows the page's widgets; what text is made of stands in the text.
+NOT_KEPT = ("application/vnd.jupyter.widget-view+json", "application/papermill.record/text/plain")
 
 
 def setup(app):
@@ -120,13 +125,15 @@ def portable_notebook(app, docname):
     Returns
     -------
     nbformat.NotebookNode
-        Plain Markdown, no outputs; its first cell fetches the course where it is missing, its last
-        lists what it cites.
+        Plain Markdown, with the outputs of the page (an exercise has none, they would tell its
+        answers); its first cell fetches the course where it is missing, its last lists what it
+        cites.
     """
     if pages.is_exercise(app, docname):
         notebook, modules = pages.book_notebook(app, docname), "checks, helpers"
     else:
         notebook, modules = page_notebook(app, docname), "helpers"
+        add_outputs(app, docname, notebook)
     roles = page_roles(app, docname)
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number}"
@@ -150,6 +157,32 @@ def page_notebook(app, docname):
         if cell.cell_type == "markdown":
             cell.source, _ = name_expressions(cell.source, names)
     return notebook
+
+
+def add_outputs(app, docname, notebook):
+    """Give each cell of a page's notebook what it gave in the build."""
+    file = Path(app.outdir).parent / "jupyter_execute" / f"{docname}.ipynb"
+    executed = iter(nbformat.read(file, as_version=4).cells)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            # Between them stand the hidden cells of live_prose.py.
+            ran = next(other for other in executed if other.source == cell.source)
+            if not SILENT & set(cell.metadata.get("tags", [])):
+                cell.outputs = [portable_output(app, out) for out in ran.outputs if is_kept(out)]
+
+
+def is_kept(output):
+    """Whether an output can be shown without a kernel."""
+    return not set(NOT_KEPT) & set(output.get("data", {}))
+
+
+def portable_output(app, output):
+    """Draw the charts of an output; nothing says when it was run, which was not by the reader."""
+    if "execution_count" in output:
+        output.execution_count = None
+    if "text/html" in output.get("data", {}):
+        output.data["text/html"] = draw_images(app, output.data["text/html"])
+    return output
 
 
 def first_cell(address, modules="helpers"):

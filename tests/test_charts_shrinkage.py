@@ -1,10 +1,12 @@
 """Figures of the shrinkage chapter, and what all figures share."""
 
 import json
+import re
 
 import altair as alt
 import pandas as pd
 import pytest
+import vl_convert
 
 from helpers import charts, create_data, fit_mixed, shrinkage
 from helpers.charts.shrinkage import cluster_paths
@@ -188,3 +190,13 @@ def relative_luminance(colour):
 @pytest.mark.parametrize("colour", charts.POOLING_COLOURS.values())
 def test_colours_stand_out_in_light_and_dark(colour, background):
     assert contrast(colour, background) >= 3
+
+
+@pytest.mark.parametrize(("columns", "label"), [(2, "complete pooling"), (3, "-1.25")])
+def test_charts_side_by_side_fit_a_cell_of_jupyterlab(columns, label, live):
+    """A cell has 840 pixels in a window of 1280; JupyterLab takes up to 66 around the charts."""
+    chart = alt.Chart(pd.DataFrame({"arm": [label], "error": [0.125]})).mark_bar()
+    chart = chart.encode(x="error", y="arm").properties(width="container", description="A bar.")
+    bundle, _ = charts.ChartGrid(*[chart] * columns, columns=columns)._repr_mimebundle_()
+    svg = vl_convert.vegalite_to_svg(bundle["application/vnd.vegalite.v5+json"])
+    assert 500 < float(re.search(r'width="([\d.]+)"', svg)[1]) < 840 - 66

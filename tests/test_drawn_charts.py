@@ -1,5 +1,6 @@
 """Charts that are drawn into the page when the book is built."""
 
+import base64
 import json
 import re
 from types import SimpleNamespace
@@ -8,7 +9,7 @@ import altair as alt
 import pandas as pd
 import pytest
 
-from extensions.drawn_charts import draw_charts, open_folder, prune
+from extensions.drawn_charts import draw_charts, draw_images, open_folder, prune
 
 NUMBERS = pd.DataFrame({"x": [0.05, 0.125], "y": [0, 1]})
 
@@ -48,6 +49,17 @@ def test_a_chart_alone_has_a_wide_and_a_narrow_form(app):
 def test_charts_side_by_side_are_narrower(app, columns, expected):
     grid = f'<div class="chart-grid" style="--columns:{columns}">{figure() * 2}</div>'
     assert widths(drawn(app, grid)) == expected * 2
+
+
+@pytest.mark.parametrize(("columns", "expected"), [(1, 700), (2, 350), (3, 225)])
+def test_in_a_notebook_a_chart_is_an_image(app, columns, expected):
+    grid = f'<div class="chart-grid" style="--columns:{columns}">{figure("<Two>") * 2}</div>'
+    images = re.findall(
+        r'<img src="data:image/svg\+xml;base64,(.+?)" alt="&lt;Two&gt;">', draw_images(app, grid)
+    )
+    drawings = [base64.b64decode(image).decode() for image in images]
+    assert widths("".join(drawings)) == [expected] * 2
+    assert all(re.match(r'<svg [^>]+><rect [^>]*fill="white"', svg) for svg in drawings)
 
 
 def test_the_label_is_the_description_and_what_a_computed_title_says(app):

@@ -1,6 +1,8 @@
 """Packing of states, and what explore refuses."""
 
+import base64
 import os
+import re
 import traceback
 import zlib
 
@@ -15,8 +17,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from helpers import explore as explore_function
-from helpers.charts import ChartGrid
-from helpers.controls import ExploreError, explore, grid
+from helpers.charts import BUILDS_THE_BOOK, ChartGrid
+from helpers.controls import ExploreError, explore, grid, widget
 from helpers.controls.chart import EVERY, fields_of
 from helpers.controls.grid import compress, pack
 
@@ -435,3 +437,26 @@ def test_what_is_compressed_is_inflated_as_the_browser_does():
 
 def test_the_package_offers_it():
     assert explore_function is explore
+
+
+@pytest.fixture
+def displayed(monkeypatch):
+    """Outputs of a cell that ends in an explorer, in a notebook."""
+    monkeypatch.delenv(BUILDS_THE_BOOK, raising=False)
+    outputs = []
+    monkeypatch.setattr(widget, "display", lambda shown, **options: outputs.append(shown))
+    named = points().properties(description="A <steep> line.", width="container")
+    explore(line, ChartGrid(named, named), slope=[1, 2, 3])._ipython_display_()
+    return outputs
+
+
+def test_a_notebook_without_its_kernel_shows_a_picture_of_the_first_state(displayed):
+    live, still = displayed
+    assert live["application/vnd.jupyter.widget-view+json"]["model_id"]
+    assert live["text/plain"] == "Run the cell: its controls need a kernel."
+    images = re.findall(
+        r'<img src="data:image/svg\+xml;base64,(.+?)" alt="A &lt;steep&gt; line.">', still.data
+    )
+    assert len(images) == 2
+    svg = base64.b64decode(images[0]).decode()
+    assert svg.count("M") > 3 and re.match(r'<svg [^>]*width="3\d\d"', svg)

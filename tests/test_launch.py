@@ -1,6 +1,7 @@
 """Notebooks outside the book: run where the course is not installed, launched as Binder would."""
 
 import ast
+import base64
 import importlib.util
 import json
 import os
@@ -14,6 +15,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
+from xml.etree import ElementTree
 
 import altair as alt
 import jupytext
@@ -168,6 +170,39 @@ def test_a_notebook_reads_no_file_that_stands_beside_its_page(name):
 def test_a_notebook_has_the_cells_of_its_page(name):
     page = jupytext.read(ROOT / f"{name}.md")
     assert cells_of(name) == [cell.source for cell in page.cells if cell.cell_type == "code"]
+
+
+def html_of(name):
+    """What the cells of an exported notebook show as HTML."""
+    cells = nbformat.read(SITE / f"{name}.ipynb", as_version=4).cells
+    outputs = [out for cell in cells for out in cell.get("outputs", [])]
+    return "".join(out.get("data", {}).get("text/html", "") for out in outputs)
+
+
+IMAGE = re.compile(r'<img src="data:image/svg\+xml;base64,([^"]*)" alt="([^"]*)">')
+
+
+@pytest.mark.parametrize("name", [name for name in NOTEBOOKS if not name.startswith(EXERCISES)])
+def test_a_notebook_shows_the_figures_and_tables_of_its_page_before_it_is_run(name):
+    page, shown = (SITE / f"{name}.html").read_text(encoding="utf-8"), html_of(name)
+    figures = re.findall(r'<figure class="vega-chart[^>]* aria-label="([^"]*)"', page)
+    assert [alt for _, alt in IMAGE.findall(shown)] == figures
+    assert shown.count('class="dataframe') == page.count('class="dataframe')
+    assert "<script" not in shown
+    assert (SITE / f"{name}.ipynb").stat().st_size < 2_000_000
+
+
+def test_an_image_in_a_notebook_is_a_drawing_on_white():
+    for source, _ in IMAGE.findall(html_of("chapters/cluster-weighting")):
+        svg = ElementTree.fromstring(base64.b64decode(source))
+        assert (svg[0].tag.rpartition("}")[2], svg[0].get("fill")) == ("rect", "white")
+        assert len(svg.findall(".//{*}text")) > 3
+
+
+@pytest.mark.parametrize("name", [name for name in NOTEBOOKS if name.startswith(EXERCISES)])
+def test_an_exercise_does_not_tell_its_answers(name):
+    cells = nbformat.read(SITE / f"{name}.ipynb", as_version=4).cells
+    assert [cell.outputs for cell in cells if cell.get("outputs")] == []
 
 
 packages_of_modules = cache(metadata.packages_distributions)
@@ -375,7 +410,7 @@ def test_a_notebook_has_the_numbers_of_its_page():
     cells = nbformat.read(SITE / "chapters" / "shrinkage.ipynb", as_version=4).cells
     text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
     assert "**REML criterion**, 3012.2, is minus twice" in text
-    assert "follow Clark [2019]." in text and "lme4 [Bates et al., 2015] the model" in text
+    assert "follow Clark [2019], called" in text and "lme4 [Bates et al., 2015] the model" in text
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)

@@ -47,13 +47,20 @@ from helpers.charts.slopes import (
     student_paths,
 )
 from helpers.charts.studies import bias_and_variance, treatment_panels
-from helpers.charts.theme import BUILDS_THE_BOOK, POOLING_COLOURS, ChartGrid
+from helpers.charts.theme import (
+    BUILDS_THE_BOOK,
+    LIVE_WIDTH,
+    POOLING_COLOURS,
+    ChartGrid,
+    image_html,
+)
 from helpers.charts.weighting import arm_means, distance_lines
 
 __all__ = [
     "MOVES",
     "PER_UNIT",
     "BUILDS_THE_BOOK",
+    "LIVE_WIDTH",
     "POOLING_COLOURS",
     "ChartGrid",
     "arm_means",
@@ -73,6 +80,7 @@ __all__ = [
     "estimator_errors",
     "fit_line_explorer",
     "fit_path_explorer",
+    "image_html",
     "interval_forest",
     "level_profiles",
     "linked_explorer",

@@ -7,6 +7,7 @@ least 3:1 against white and against the dark page; shape and dash tell them apar
 
 from __future__ import annotations
 
+import base64
 import html
 import json
 import os
@@ -29,6 +30,8 @@ BUILDS_THE_BOOK = "BORROWING_STRENGTH_BUILD"
 # JupyterLab draws Vega-Lite up to this version; it would prefer HTML, which only the page can draw.
 LIVE_MIME_TYPE = "application/vnd.vegalite.v5+json"
 LIVE_WIDTH = 600
+# Of that, what axes and gaps take where charts stand side by side.
+AROUND = 50
 HEIGHT = 320
 
 
@@ -133,6 +136,21 @@ def page_html(spec: dict) -> str:
     )
 
 
+def image_html(svg: str, label: str) -> str:
+    """Image element that shows without a script, on white whatever is around it.
+
+    Examples
+    --------
+    >>> image_html("<svg></svg>", "A <point>")[-22:]
+    'alt="A &lt;point&gt;">'
+    """
+    on_white = svg.replace(
+        ">", '><rect x="-50%" width="200%" height="100%" fill="white"></rect>', 1
+    )
+    source = base64.b64encode(on_white.encode()).decode()
+    return f'<img src="data:image/svg+xml;base64,{source}" alt="{html.escape(label, quote=True)}">'
+
+
 def _bundle(chart: dict, page: str) -> dict:
     """Give the built page its figure, JupyterLab the chart it draws itself, Colab HTML."""
     # A reader's own chart may have no description; tests see to it that every figure of ours has.
@@ -175,7 +193,8 @@ class ChartGrid:
     def _repr_mimebundle_(self, include=None, exclude=None):
         specs = [chart.to_dict() for chart in self.charts]
         figures = "".join(page_html(spec) for spec in specs)
-        live = [chart.properties(width=280) for chart in self.charts]
+        width = LIVE_WIDTH // self.columns - AROUND
+        live = [chart.properties(width=width) for chart in self.charts]
         grid = alt.concat(*live, columns=self.columns).properties(
             description=" ".join(spec.get("description", "") for spec in specs)
         )

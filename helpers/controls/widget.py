@@ -20,7 +20,7 @@ import pandas as pd
 import traitlets
 from IPython.display import HTML, display
 
-from helpers.charts import BUILDS_THE_BOOK, ChartGrid
+from helpers.charts import BUILDS_THE_BOOK, LIVE_WIDTH, ChartGrid, image_html
 from helpers.controls.chart import first_state_spec, live_spec
 from helpers.controls.controls import (
     check_folds,
@@ -38,6 +38,11 @@ from helpers.controls.controls import (
 from helpers.controls.grid import compress, evaluate, pack
 
 HERE = Path(__file__).parent
+# JupyterLab's message in the place of a widget whose kernel is gone; the picture below it stays.
+RUN_THE_CELL = "Run the cell: its controls need a kernel."
+NO_MESSAGE = """<style>
+.jp-OutputArea-child:has(+ * .explore-still) > .jupyter-widgets:not(:has(*)) { display: none }
+</style>"""
 
 
 class SignalChart(anywidget.AnyWidget):
@@ -99,16 +104,32 @@ class Explorer:
         return {name: control.value for name, control in self.controls.items()}
 
     def _ipython_display_(self):
+        if BUILDS_THE_BOOK not in os.environ:
+            self._display_live()
+            return
         display(self._view)
-        if BUILDS_THE_BOOK in os.environ:
-            figures = "".join(_figure(spec) for spec in self.first_state)
-            columns = self.chart.columns or 1
-            style = f'class="explore-static" style="--columns:{columns}"'
-            display(HTML(f"<div {style}>{figures}</div>"))
+        figures = "".join(_figure(spec) for spec in self.first_state)
+        columns = self.chart.columns or 1
+        style = f'class="explore-static" style="--columns:{columns}"'
+        display(HTML(f"<div {style}>{figures}</div>"))
+
+    def _display_live(self):
+        """Show the widget, and below it a picture that it hides while its kernel is there."""
+        display({**self._view._repr_mimebundle_(), "text/plain": RUN_THE_CELL}, raw=True)
+        pictures = "".join(_picture(spec, self.chart.columns or 1) for spec in self.first_state)
+        display(HTML(f'{NO_MESSAGE}<div class="explore-still">{pictures}</div>'))
 
 
 def _panel(rows) -> widgets.Box:
     return widgets.Box(list(rows)).add_class("explore-controls")
+
+
+def _picture(spec, columns: int) -> str:
+    import vl_convert
+
+    if spec.get("width") == "container":
+        spec = {**spec, "width": LIVE_WIDTH // columns}
+    return image_html(vl_convert.vegalite_to_svg(spec), spec.get("description", ""))
 
 
 def _figure(spec) -> str:
