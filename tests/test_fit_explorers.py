@@ -127,6 +127,15 @@ def test_predictions_are_the_fit_s(interval):
         np.testing.assert_allclose(frame["prediction"], expected["prediction"])
 
 
+def test_columns_that_the_model_does_not_use_may_be_empty():
+    note = pd.Series("fine", wards().index).where(wards()["ward [no.]"] != "Ward 8")
+    day = pd.to_datetime(pd.Series("2024-01-01", wards().index)).where(note.notna())
+    data = wards(note=note, day=day, empty=None)
+    frame = rows_of(explore_predictions(fit_mixed(FORMULAS["slopes"], data)))
+    plain = rows_of(explore_predictions(fit_mixed(FORMULAS["slopes"], wards())))
+    pd.testing.assert_frame_equal(frame, plain)
+
+
 def test_what_if_starts_with_today():
     fit = fit_mixed("Reaction ~ Days + (Days | Subject)", load_sleepstudy())
     study = what_if_study(fit, clusters=[1, 2], rows=[1, 3], n_datasets=50)

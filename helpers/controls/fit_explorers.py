@@ -330,7 +330,8 @@ def predictions_of(fit: MixedFit, predictor: str) -> Callable[..., pd.DataFrame]
 
 def _curves(fit, predictor, x, labels) -> dict[str, pd.DataFrame]:
     """Predictions along x of a new cluster and of all others, indexed by label, per interval."""
-    group, rows = fit.terms.group, fit.data
+    # A column that the model does not use may be empty throughout a cluster.
+    group, rows = fit.terms.group, fit.data[[n for n in fit.data if n in fit.terms.variables]]
     parts = [_typical(rows).assign(**{group: _stranger(rows[group])})]
     parts += [_typical(own) for _, own in rows.groupby(labels)]
     typical = pd.concat(parts, ignore_index=True)
