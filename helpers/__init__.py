@@ -51,6 +51,7 @@ from helpers.studies import (
 from helpers.tables import (
     check_data,
     check_response,
+    check_roles,
     cluster_curves,
     cluster_means,
     cluster_weights,
@@ -93,6 +94,7 @@ __all__ = [
     "bootstrap",
     "check_data",
     "check_response",
+    "check_roles",
     "claim",
     "cluster_curves",
     "cluster_means",

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers import DataError, check_response, describe_design
+from helpers import DataError, check_response, check_roles, describe_design
 
 STREAM = np.random.default_rng(8)
 DATA = pd.DataFrame(
@@ -53,6 +53,19 @@ def test_missing_values_are_left_out():
     assert describe_design(data, "school").set_index("column").loc["arm", "role"] == "cluster-level"
     with pytest.raises(DataError, match="no column 'shcool'"):
         describe_design(data, "shcool")
+
+
+def test_roles_that_do_not_fit_the_model_are_named():
+    design = describe_design(DATA, "school")
+    with pytest.raises(DataError, match="'arm' is cluster-level.*put it in `others`"):
+        check_roles(design, slope="arm")
+    with pytest.raises(DataError, match="'year' is constant.*leave it out"):
+        check_roles(design, slope="year")
+    with pytest.raises(DataError, match="no column 'hour' beside the cluster; it has class"):
+        check_roles(design, slope="hour")
+    told = check_roles(design, slope="hours", used=["hours", "class"])
+    assert [words.split()[0] for words in told] == ["word", "item"]
+    assert check_roles(design, used=["word", "item", "class"]) == []
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,8 @@ def test_within_and_between_add_up_to_the_distance_from_the_mean():
     np.testing.assert_allclose(split.groupby("g")["x_within"].sum(), 0, atol=1e-12)
     with pytest.raises(ValueError, match="no column 'h'"):
         within_between(data, "x", "h")
+    with pytest.raises(TypeError, match="'g' holds labels .*split = False"):
+        within_between(data, "g", "x")
 
 
 def test_misuse_is_refused():

@@ -64,6 +64,31 @@ def test_what_a_reviewer_asks_is_noted(fit_of):
         report(fit_of("baseline, ML"))
 
 
+def crossed(**change):
+    stream = np.random.default_rng(3)
+    at = np.arange(240)
+    data = pd.DataFrame({"g": at // 12, "word": [f"word {n}" for n in at % 12], "item": at % 12})
+    data["x"], data["count"] = stream.normal(size=240), stream.poisson(30, 240)
+    data["y"] = stream.normal(size=20)[data["g"]] + data["x"] + stream.normal(size=240)
+    return data.assign(**change)
+
+
+def test_a_crossed_grouping_that_is_left_out_is_noted():
+    notes = report(fit_mixed("y ~ x + (1 | g)", crossed(odd=pd.NaT))).notes
+    assert len(notes) == 1 and notes[0].startswith("word, item: crossed with g")
+    data = crossed().drop(columns="item")
+    assert report(fit_mixed("y ~ x + word + (1 | g)", data)).notes == []
+
+
+def test_the_unit_of_a_standardized_predictor_is_said():
+    fit = fit_mixed("y ~ x + (1 | g)", crossed())
+    assert "per standard deviation" not in report(fit).text
+    said = report(fit, standardized=pd.Series({"x": 12.5})).text
+    assert "Effects are per standard deviation of x (12.50)." in said
+    with pytest.raises(ValueError, match="'count' is not a predictor .* these are x"):
+        report(fit, standardized={"count": 3.0})
+
+
 def test_numbers_are_live(baseline):
     """Another response changes every number of the paragraph that it should."""
     one, two = (

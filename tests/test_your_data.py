@@ -30,7 +30,8 @@ def cells(edited):
 def run(name, **settings):
     """Run the page as a notebook with the settings of a reader; return what its cells define."""
     usual = {"reading": {}, "missing": [], "wide": [], "second": None, "split": True, "slope": None}
-    settings = {"file": str(HERE / "fixtures" / f"your-{name}.csv"), **usual, **settings}
+    settings = {"file": HERE / "fixtures" / f"your-{name}.csv", **usual, **settings}
+    settings["file"] = str(settings["file"])
     settings = {"others": [], "clock": "file", **settings}
     edited = "\n".join(f"{key} = {value!r}" for key, value in settings.items())
     world = {}
@@ -101,13 +102,54 @@ def test_subjects_crossed_with_items_are_refused_with_the_call_that_fits_them():
     words = {"response": "ms", "cluster": "subject", "slope": "frequency", "split": False}
     with pytest.raises(FormulaError, match="crossed random effects are not fitted here") as refusal:
         run("words", second="item", **words)
-    call = refusal.value.args[0].split("as one group: ")[1].split(" Supported")[0].rstrip(".")
+    call = refusal.value.args[0].split("as one group: ")[1].split(" (import")[0]
+    assert "lmer(ms ~ 1 + frequency + (1 | subject) + (1 | item), data)" in refusal.value.args[0]
     world = {"smf": smf, "np": np, "data": pd.read_csv(HERE / "fixtures" / "your-words.csv")}
     results, expected = eval(call, world), REFERENCE["words"]
     np.testing.assert_allclose(results.fe_params, expected["value"], rtol=1e-3)
     variances = dict(zip(results.model.exog_vc.names, results.vcomp, strict=True))
     sds = np.sqrt([variances["subject"], variances["item"], results.scale])
     np.testing.assert_allclose(sds, expected["sd"], rtol=1e-3)
+
+
+def test_the_call_for_crossed_groupings_parses_whatever_columns_are_called(tmp_path):
+    names = {"subject": "Person (ID)", "item": "Word's [no.]", "frequency": "log freq, h/week"}
+    odd = pd.read_csv(HERE / "fixtures" / "your-words.csv").rename(columns=names)
+    odd.to_csv(tmp_path / "odd.csv", index=False)
+    subject, item, frequency = names.values()
+    words = {"response": "ms", "cluster": subject, "second": item, "slope": frequency}
+    with pytest.raises(FormulaError, match="crossed random effects") as refusal:
+        run("words", split=False, file=tmp_path / "odd.csv", **words)
+    told = refusal.value.args[0]
+    call, _, rest = told.split("as one group: ")[1].partition(" (import numpy")
+    results = eval(call, {"smf": smf, "np": np, "data": odd})
+    np.testing.assert_allclose(results.fe_params, REFERENCE["words"]["value"], rtol=1e-3)
+    fixed = "ms ~ 1 + `log freq, h/week`"
+    assert f"lmer({fixed} + (1 | `Person (ID)`) + (1 | `Word's [no.]`), data)" in rest
+
+
+def test_a_second_grouping_that_is_left_out_is_named_twice(capsys):
+    page = run("words", response="ms", cluster="subject", slope="frequency", split=False)
+    assert "item is crossed with the clusters: name it in `second`" in capsys.readouterr().out
+    assert report(page["chosen"]).notes[0].startswith("item: crossed with subject")
+
+
+def test_a_predictor_of_two_values_keeps_its_unit_and_the_other_ones_are_said():
+    page = run("clinics", response="pain", cluster="clinic", others=["passed", "falls"])
+    assert set(page["ready"]["passed"]) == {0, 1}
+    assert page["ready"]["falls"].std() == pytest.approx(1)
+    said = report(page["chosen"], standardized=page["sds"]).text
+    assert f"standard deviation of falls ({page['raw']['falls'].std():.4f})" in said
+
+
+def test_labels_are_a_slope_that_stays_whole_and_a_cluster_level_one_is_refused(tmp_path):
+    clinics = {"response": "pain", "cluster": "clinic"}
+    with pytest.raises(DataError, match="'treated' is cluster-level.*put it in `others`"):
+        run("clinics", slope="treated", **clinics)
+    data = pd.read_csv(HERE / "fixtures" / "your-clinics.csv")
+    data.assign(sex=["f", "m"] * 50).to_csv(tmp_path / "labels.csv", index=False)
+    page = run("clinics", slope="sex", file=tmp_path / "labels.csv", **clinics)
+    assert page["varying"] == ["sex"]
 
 
 def test_a_response_of_two_values_and_counts_are_sent_elsewhere():

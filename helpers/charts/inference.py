@@ -80,7 +80,9 @@ def _label(row) -> str:
     if row.grouping_factor == "Residual":
         return "residual"
     nested = f" ({row.grouping_factor})" if ":" in row.grouping_factor else ""
-    return row.effect.replace(", ", " and ") + nested
+    # A column's own name may hold a comma: "Homework, h/week".
+    pair = row.kind == "correlation" and row.effect.count(", ") == 1
+    return (row.effect.replace(", ", " and ") if pair else row.effect) + nested
 
 
 def _forest(part, title) -> alt.LayerChart:

@@ -231,6 +231,8 @@ def within_between(data: pd.DataFrame, predictor: str, cluster: str) -> pd.DataF
     ------
     ValueError
         If a column does not occur.
+    TypeError
+        If the predictor is no number.
 
     Notes
     -----
@@ -246,6 +248,11 @@ def within_between(data: pd.DataFrame, predictor: str, cluster: str) -> pd.DataF
     unknown = [name for name in (predictor, cluster) if name not in data.columns]
     if unknown:
         raise ValueError(f"data has no column {unknown[0]!r}; it has {', '.join(data.columns)}.")
+    if not types.is_numeric_dtype(data[predictor]):
+        raise TypeError(
+            f"{predictor!r} holds labels or dates, not numbers, and has no mean to split it by: "
+            "leave it whole (split = False)."
+        )
     mean = data.groupby(cluster, observed=True)[predictor].transform("mean")
     return data.assign(
         **{

@@ -682,13 +682,20 @@ def _is_nested(outer, inner) -> bool:
 
 
 def _crossed(terms, names, formula) -> str:
-    fixed = re.sub(r"\s*\+?\s*\([^()]*\|[^()]*\)", "", formula)
-    parts = ", ".join(f'"{name}": "0 + C({for_statsmodels(written(name))})"' for name in names)
-    advice = " R's lmer fits them."
+    left, right = _sides(formula)
+    kept = [(sign, part) for sign, part in _summands(right, formula) if not _is_random(part)]
+    fixed = "".join(f" {sign} {_write(part)}" for sign, part in kept).removeprefix(" + ").strip()
+    fixed = for_statsmodels(f"{_write(left)} ~ {fixed or '1'}")
+    parts = ", ".join(
+        f"{_literal(name)}: {_literal(f'0 + C({for_statsmodels(written(name))})')}"
+        for name in names
+    )
+    advice = f" R's lmer fits them: lmer({_write(tokenize(formula))}, data)."
     if all(term.effects == "1" for term in terms):
         advice = (
             " statsmodels fits small ones as one group: smf.mixedlm("
-            f'"{fixed.strip()}", data, groups=np.ones(len(data)), vc_formula={{{parts}}}).fit().'
+            f"{_literal(fixed)}, data, groups=np.ones(len(data)), vc_formula={{{parts}}}).fit() "
+            f"(import numpy as np; import statsmodels.formula.api as smf).{advice}"
         )
     return (
         f"{formula!r} has several groupings ({', '.join(names)}) of which none is nested in "

@@ -9,7 +9,7 @@ from helpers.tables.checks import normal_quantiles, residuals_by_cluster
 from helpers.tables.comparison import compare_models, summarize_fits, summarize_model
 from helpers.tables.contrasts import marginal_slopes, pairwise_contrasts
 from helpers.tables.data_checks import check_data, check_response, complete_rows
-from helpers.tables.data_design import describe_design
+from helpers.tables.data_design import check_roles, describe_design
 from helpers.tables.densities import ESTIMATES, density_grid, estimate_densities
 from helpers.tables.display import show_numbers_plainly
 from helpers.tables.effects import (
@@ -37,6 +37,7 @@ __all__ = [
     "POOLINGS",
     "check_data",
     "check_response",
+    "check_roles",
     "describe_design",
     "cluster_curves",
     "cluster_means",

@@ -58,6 +58,55 @@ def describe_design(data: pd.DataFrame, cluster: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["column", "values", "between", "role"])
 
 
+def check_roles(design: pd.DataFrame, *, slope: str | None = None, used=()) -> list[str]:
+    """Refuse a slope that cannot vary, and name groupings that the model leaves out.
+
+    Parameters
+    ----------
+    design : DataFrame
+        Made by :func:`describe_design`.
+    slope : str, optional
+        The column whose effect is to vary between clusters.
+    used : sequence of str
+        Columns of the model, `second` among them.
+
+    Returns
+    -------
+    list of str
+        A sentence for each other column that is crossed with the clusters, or nested in them.
+
+    Raises
+    ------
+    DataError
+        If `slope` has one value in each cluster, or does not occur.
+
+    Examples
+    --------
+    >>> words = [f"word {number}" for number in range(12)]
+    >>> data = pd.DataFrame({"person": [1] * 12 + [2] * 12, "word": words * 2})
+    >>> check_roles(describe_design(data, "person"))
+    ['word is crossed with the clusters: name it in `second`.']
+    """
+    roles = design.set_index("column")["role"]
+    if slope is not None and slope not in roles.index:
+        known = ", ".join(roles.index)
+        raise DataError(f"data has no column {slope!r} beside the cluster; it has {known}.")
+    if slope is not None and roles[slope] in ("cluster-level", "constant"):
+        where = "put it in `others`" if roles[slope] == "cluster-level" else "leave it out"
+        raise DataError(
+            f"{slope!r} is {roles[slope]}, so its effect cannot vary between clusters: {where}, "
+            "and set slope = None or to a column that is within."
+        )
+    words = {
+        "crossed": "is crossed with the clusters: name it in `second`.",
+        "nested": "is nested in the clusters: name it in `second`.",
+        "within or crossed": "is crossed with the clusters if its numbers are labels: then name "
+        "it in `second`.",
+    }
+    left = roles[roles.isin(words) & ~roles.index.isin(list(used))]
+    return [f"{name} {words[role]}" for name, role in left.items()]
+
+
 def _is_number(column) -> bool:
     return types.is_numeric_dtype(column) and not types.is_bool_dtype(column)
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 
 import numpy as np
 import pandas as pd
+from pandas.api import types
 
+from helpers.models import DataError
 from helpers.models.fits import MixedFit
 from helpers.tables.base import FEW_CLUSTERS, require_fit, small_sample, t_table, varying_columns
+from helpers.tables.data_design import describe_design
 from helpers.tables.display import table_html
 from helpers.tables.effects import random_effect_correlations, variance_components
 from helpers.tables.variance_shares import compare_with_pooled, intraclass_correlation, r_squared
+
+#: A name that no column of a reader's file has.
+CLUSTER = "\N{DAGGER}cluster"
 
 
 @dataclass(frozen=True, repr=False)
@@ -46,12 +53,15 @@ class Report:
         )
 
 
-def report(fit: MixedFit) -> Report:
+def report(fit: MixedFit, *, standardized: Mapping[str, float] | None = None) -> Report:
     """Write a paragraph and a table about a fit, every number computed from it.
 
     Parameters
     ----------
     fit : MixedFit
+    standardized : mapping, optional
+        Predictors that were divided by their standard deviation, and this standard deviation; the
+        paragraph then says that their effects are per standard deviation.
 
     Returns
     -------
@@ -66,7 +76,8 @@ def report(fit: MixedFit) -> Report:
     TypeError
         If `fit` is not a mixed fit.
     DataError
-        If it is a fit by maximum likelihood, whose variances are too small.
+        If it is a fit by maximum likelihood, whose variances are too small, or a standardized
+        column is not a predictor of it.
 
     Notes
     -----
@@ -83,7 +94,13 @@ def report(fit: MixedFit) -> Report:
     """
     require_fit(fit, MixedFit)
     table = _table(fit)
-    sentences = [*_model(fit), *_fixed(table), *_random(fit), *_shares(fit)]
+    sentences = [
+        *_model(fit),
+        *_fixed(table),
+        *_units(fit, standardized),
+        *_random(fit),
+        *_shares(fit),
+    ]
     return Report(" ".join(sentences), table, _notes(fit))
 
 
@@ -135,6 +152,18 @@ def _fixed(table) -> list[str]:
     return [f"Fixed effects, {tested}, were {'; '.join(parts)}."] if parts else []
 
 
+def _units(fit, standardized) -> list[str]:
+    unit = dict({} if standardized is None else standardized)
+    unknown = [name for name in unit if name not in fit.fixed_design.columns]
+    if unknown:
+        raise DataError(
+            f"{unknown[0]!r} is not a predictor of {fit.formula!r}; these are "
+            f"{', '.join(fit.fixed_design.columns) or 'none'}."
+        )
+    parts = [f"{name} ({_digits(sd)})" for name, sd in unit.items()]
+    return [f"Effects are per standard deviation of {', '.join(parts)}."] if parts else []
+
+
 def _random(fit) -> list[str]:
     variances = variance_components(fit)
     parts = [
@@ -174,7 +203,28 @@ def _notes(fit) -> list[str]:
             "The fit is singular: a combination of random effects has no variance. Say so, and "
             "whether a simpler model changes the conclusions."
         )
+    crossed = _crossed_columns(fit)
+    if crossed:
+        notes.append(
+            f"{', '.join(crossed)}: crossed with {fit.terms.group} and not in the model. If these "
+            "labels are a sample, such as items, standard errors without random effects of their "
+            "own are too small."
+        )
     return notes
+
+
+def _crossed_columns(fit) -> list[str]:
+    """Columns of the file that look like a grouping and are no part of the model."""
+    used = {*fit.terms.variables, fit.terms.group}
+    kinds = {name: types.infer_dtype(fit.data[name], skipna=True) for name in fit.data}
+    labels = [n for n, kind in kinds.items() if kind in ("string", "integer", "categorical")]
+    frame = fit.data[[name for name in labels if name not in used]]
+    groups = fit.data[fit.terms.group].rename(CLUSTER)
+    roles = describe_design(frame.join(groups), CLUSTER).set_index("column")["role"]
+    whole = roles.index[roles == "within or crossed"]
+    # A measure in whole numbers has values that few clusters share; an item has most of them.
+    shared = [n for n in whole if groups.groupby(frame[n]).nunique().min() > groups.nunique() / 2]
+    return [n for n in roles.index if roles[n] == "crossed" or n in shared]
 
 
 def _digits(number) -> str:
