@@ -59,6 +59,14 @@ def test_several_models_and_their_truth_share_a_panel(sleep):
     assert "truth 1.500" in panels[2].description
 
 
+def test_a_comma_in_a_name_stays():
+    rows = [("sd", "Homework, h/week"), ("correlation", "Intercept, Days")]
+    table = pd.DataFrame(rows, columns=["kind", "effect"]).assign(grouping_factor="g", value=0.2)
+    sd, pair = charts.interval_forest(table.assign(**{"lower_2.5": 0.1, "upper_97.5": 0.4})).charts
+    assert "Homework, h/week 0.200" in sd.description
+    assert "Intercept and Days 0.200" in pair.description
+
+
 def test_a_forest_needs_limits(sleep):
     table = intervals(sleep, "wald").query("kind == 'sd'")
     with pytest.raises(ValueError, match="no row has limits"):

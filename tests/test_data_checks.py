@@ -135,6 +135,18 @@ def test_tidy_data_have_no_findings(formula, data):
     assert check_data(formula, data).empty
 
 
+def test_thousands_points_and_ambiguous_dates_are_named():
+    money = ["2.789,86", "845,10", "1.200.000,5"] * (N // 3)
+    found = check_data(["x"], tidy(x=money, **{"day 1": "3/4/2024"})).set_index("problem")
+    row = found.loc["thousands points with decimal commas"]
+    assert (row["count"], row["example"]) == (2 * N // 3, "'2.789,86'")
+    assert row["remedy"] == 'read_csv(..., decimal=",", thousands=".")'
+    row = found.loc["dates: day or month first?"]
+    assert (row["column"], row["count"]) == ("day 1", N)
+    clear = check_data(["x"], tidy(**{"day 1": "3/4/2024", "day 2": "3/14/2024"}))
+    assert "dates: day or month first?" not in set(clear["problem"])
+
+
 def test_what_dropping_costs_is_said():
     data = tidy(x=tidy()["x"].where(tidy().index > 2), y=tidy()["y"].where(tidy().index < 117))
     row = check_data("y ~ x + (1 | g)", data).query("problem.str.contains('rows lost')").iloc[0]

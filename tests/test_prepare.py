@@ -1,5 +1,7 @@
 """Untidy columns become what they mean, and nothing else changes."""
 
+from io import BytesIO
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.data.prepare import (
+    date_orders,
     merge_spellings,
     months_since,
+    read_file,
     stack_occasions,
     tidy_columns,
     within_between,
@@ -45,6 +49,27 @@ def test_what_cannot_be_told_stays_as_it_is():
         assert tidy(values).tolist() == values
     numbers = pd.DataFrame({"a": [1, 2], "b": [True, False], "c": pd.to_datetime(["2024", "2025"])})
     pd.testing.assert_frame_equal(tidy_columns(numbers), numbers)
+
+
+def test_all_columns_of_dates_are_read_in_one_order():
+    waves = pd.DataFrame({"wave 1": ["3/4/2024", "5/6/2024"], "wave 2": ["3/5/2024", "25/6/2024"]})
+    assert tidy_columns(waves)["wave 1"].dt.month.tolist() == [4, 6]
+    assert tidy_columns(waves[["wave 1"]])["wave 1"].dt.month.tolist() == [3, 5]
+    assert tidy_columns(waves[["wave 1"]], day_first=True)["wave 1"].dt.month.tolist() == [4, 6]
+    assert date_orders(waves[["wave 1"]]) == {"wave 1": None}
+    iso = waves.assign(iso="2024-12-30", american="6/25/2024")
+    assert date_orders(iso) == {"wave 1": None, "wave 2": True, "iso": False, "american": False}
+    assert tidy_columns(iso, day_first=True)["iso"].dt.day.tolist() == [30, 30]
+
+
+def test_files_written_in_another_way_say_how_to_read_them():
+    with pytest.raises(ValueError, match='"encoding": "cp1252"'):
+        read_file(BytesIO("school,score\nSüd,1".encode("cp1252")))
+    for text in ("school;score\nNord;1", "a;b;c\nNord;1,5;2,5\n", "a;b\nNord;1\nSee;1,5\n"):
+        with pytest.raises(ValueError, match='reading = {"sep": ";"}'):
+            read_file(BytesIO(text.encode()))
+    read = read_file(BytesIO("school;score\nSüd;1,5".encode("cp1252")), sep=";", encoding="cp1252")
+    assert read.to_numpy().tolist() == [["Süd", "1,5"]]
 
 
 def test_labels_take_the_most_frequent_spelling():

@@ -6,6 +6,7 @@ Expected values are lme4's and pbkrtest's on the same data before they were made
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import jupytext
 import numpy as np
@@ -27,14 +28,14 @@ def cells(edited):
             yield edited if cell.source.startswith("file = ") else cell.source
 
 
-def run(name, **settings):
+def run(name, upload=None, **settings):
     """Run the page as a notebook with the settings of a reader; return what its cells define."""
     usual = {"reading": {}, "missing": [], "wide": [], "second": None, "split": True, "slope": None}
     settings = {"file": HERE / "fixtures" / f"your-{name}.csv", **usual, **settings}
     settings["file"] = str(settings["file"])
     settings = {"others": [], "clock": "file", **settings}
     edited = "\n".join(f"{key} = {value!r}" for key, value in settings.items())
-    world = {}
+    world = {} if upload is None else {"upload": SimpleNamespace(value=[upload])}
     for source in cells(edited):
         exec(compile(source, PAGE.name, "exec"), world)
     return world
@@ -126,6 +127,14 @@ def test_the_call_for_crossed_groupings_parses_whatever_columns_are_called(tmp_p
     np.testing.assert_allclose(results.fe_params, REFERENCE["words"]["value"], rtol=1e-3)
     fixed = "ms ~ 1 + `log freq, h/week`"
     assert f"lmer({fixed} + (1 | `Person (ID)`) + (1 | `Word's [no.]`), data)" in rest
+
+
+def test_an_uploaded_file_stays_when_all_cells_run_again_and_is_named(capsys):
+    content = (HERE / "fixtures" / "your-clinics.csv").read_bytes()
+    upload = {"name": "mine.csv", "content": content}
+    page = run("pupils", upload, response="pain", cluster="clinic", others=["treated"])
+    assert "Read: mine.csv" in capsys.readouterr().out
+    assert_lme4_s(page["chosen"], REFERENCE["clinics"])
 
 
 def test_a_second_grouping_that_is_left_out_is_named_twice(capsys):

@@ -13,6 +13,7 @@ from helpers.data.datasets import (
 from helpers.data.prepare import (
     merge_spellings,
     months_since,
+    read_file,
     stack_occasions,
     tidy_columns,
     within_between,
@@ -45,6 +46,7 @@ __all__ = [
     "load_speed",
     "merge_spellings",
     "months_since",
+    "read_file",
     "stack_occasions",
     "tidy_columns",
     "within_between",

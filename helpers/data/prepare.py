@@ -18,7 +18,53 @@ THOUSANDS = re.compile(r"^[-+]?\d{1,3},\d{3}$", re.MULTILINE)
 DATE = re.compile(r"\d{1,4}[-./]\d{1,2}[-./]\d{1,4}([ T]\d{1,2}:\d{2}.*)?")
 
 
-def tidy_columns(data: pd.DataFrame, *, missing: Sequence = ()) -> pd.DataFrame:
+def read_file(source, **reading) -> pd.DataFrame:
+    r"""Read a CSV file, and say what to change where it is written in another way.
+
+    Parameters
+    ----------
+    source : path or file object
+    **reading
+        Options of ``pandas.read_csv``.
+
+    Returns
+    -------
+    DataFrame
+
+    Raises
+    ------
+    ValueError
+        If the file is not in the encoding, or has a single column with this separator.
+
+    Examples
+    --------
+    >>> from io import StringIO
+    >>> read_file(StringIO("school;score\nSüd;1,5"), sep=";", decimal=",")["score"].tolist()
+    [1.5]
+    """
+    given = reading.get("sep", ",")
+    other = ";" if given != ";" else ","
+    remedy = f'Try reading = {{"sep": "{other}"}}, or "\\t" for tabs.'
+    try:
+        data = pd.read_csv(source, **reading)
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"the file is not written in {error.encoding}. Files from Excel often need "
+            'reading = {"encoding": "cp1252"}.'
+        ) from error
+    except pd.errors.ParserError as error:
+        raise ValueError(
+            f"rows have different numbers of columns with {given!r} between them ({error}). "
+            f"{remedy}"
+        ) from error
+    if data.shape[1] < 2:
+        raise ValueError(f"the file has a single column with {given!r} between them. {remedy}")
+    return data
+
+
+def tidy_columns(
+    data: pd.DataFrame, *, missing: Sequence = (), day_first: bool | None = None
+) -> pd.DataFrame:
     """Give each column the type that its values mean.
 
     Parameters
@@ -27,14 +73,17 @@ def tidy_columns(data: pd.DataFrame, *, missing: Sequence = ()) -> pd.DataFrame:
         As read from a file.
     missing : sequence
         Values that stand for "missing": ``["k.A.", -99]``.
+    day_first : bool, optional
+        Whether 3/4/2024 is in April; by default as the column's other dates show, or those of other
+        columns, or else not.
 
     Returns
     -------
     DataFrame
         The same rows and columns. Missing codes are missing; text that is numbers (a decimal comma
-        too) is numbers; text that is dates is dates, with the day first where that is how they
-        read or where they are written with points. Of labels that differ by case or space alone,
-        all are spelled like the most frequent one. A column with other words among its numbers,
+        too) is numbers; text that is dates is dates, with the day first where that is how they, or
+        those of other columns, read or where they are written with points. Of labels that differ by
+        case or space alone, all are spelled like the most frequent one. A column with other words among its numbers,
         or with numbers such as 1,500, stays text.
 
     Raises
@@ -54,11 +103,18 @@ def tidy_columns(data: pd.DataFrame, *, missing: Sequence = ()) -> pd.DataFrame:
     if isinstance(missing, str):
         raise TypeError(f"missing must be a list of values, such as [{missing!r}].")
     codes = {str(code) for code in missing}
-    return pd.DataFrame({name: _tidy(column, codes) for name, column in data.items()})
+    known = pd.DataFrame({name: _without(column, codes) for name, column in data.items()})
+    orders = date_orders(known) if day_first is None else {}
+    return pd.DataFrame(
+        {name: _tidy(column, orders.get(name, day_first)) for name, column in known.items()}
+    )
 
 
-def _tidy(column, codes) -> pd.Series:
-    column = column.mask(column.map(_plain, na_action="ignore").isin(codes))
+def _without(column, codes) -> pd.Series:
+    return column.mask(column.map(_plain, na_action="ignore").isin(codes))
+
+
+def _tidy(column, day_first) -> pd.Series:
     values = column.dropna()
     if types.is_numeric_dtype(column) or not len(values) or not _is_text(values):
         return column
@@ -66,8 +122,8 @@ def _tidy(column, codes) -> pd.Series:
     numbers = pd.to_numeric(text.str.replace(",", ".", n=1), errors="coerce")
     if numbers.notna().all() and not THOUSANDS.search("\n".join(text)):
         return numbers.reindex(column.index)
-    if text.map(lambda value: bool(DATE.fullmatch(value))).mean() >= MOST:
-        return _dates(text).reindex(column.index)
+    if _are_dates(text):
+        return _dates(text, bool(day_first)).reindex(column.index)
     return merge_spellings(column)
 
 
@@ -81,13 +137,60 @@ def _is_text(values) -> bool:
     return types.infer_dtype(values.astype(object)) in ("string", "mixed-integer", "mixed")
 
 
-def _dates(text) -> pd.Series:
-    first = pd.to_numeric(text.str.extract(r"^(\d+)")[0], errors="coerce")
-    year_first = (first > 31).any()
-    day_first = not year_first and bool(
-        (first > 12).any() or text.str.contains(".", regex=False).any()
-    )
+def _are_dates(text) -> bool:
+    return bool(len(text)) and text.map(lambda value: bool(DATE.fullmatch(value))).mean() >= MOST
+
+
+def _dates(text, day_first) -> pd.Series:
+    day_first = day_first and not _year_first(text)
     return pd.to_datetime(text, dayfirst=day_first, format="mixed", errors="coerce")
+
+
+def _year_first(text) -> bool:
+    return bool((pd.to_numeric(text.str.extract(r"^(\d+)")[0], errors="coerce") > 31).any())
+
+
+def date_orders(data: pd.DataFrame) -> dict[str, bool | None]:
+    """Tell for each column of dates that are text whether the day comes before the month.
+
+    Parameters
+    ----------
+    data : DataFrame
+
+    Returns
+    -------
+    dict
+        Column: True, False, or None if neither its dates nor those of other columns tell.
+
+    Examples
+    --------
+    >>> date_orders(pd.DataFrame({"one": ["3/4/2024"], "two": ["25/4/2024"], "x": [1]}))
+    {'one': True, 'two': True}
+    """
+    own = {}
+    for name, column in data.items():
+        values = column.dropna()
+        if not types.is_numeric_dtype(column) and len(values) and _is_text(values):
+            text = values.astype(str).str.strip()
+            own |= {name: _day_first(text)} if _are_dates(text) else {}
+    # What is written with the year first tells nothing of the others.
+    told = {order for name, order in own.items() if order is not None and order != "year"}
+    shared = told.pop() if len(told) == 1 else None
+    return {
+        name: False if order == "year" else shared if order is None else order
+        for name, order in own.items()
+    }
+
+
+def _day_first(text) -> bool | str | None:
+    if _year_first(text):
+        return "year"
+    if text.str.contains(".", regex=False).any():
+        return True
+    parts = text.str.extract(r"^(\d+)\D(\d+)").apply(pd.to_numeric)
+    if (parts > 12).any(axis=None):
+        return bool((parts[0] > 12).any())
+    return None
 
 
 def merge_spellings(labels: pd.Series) -> pd.Series:

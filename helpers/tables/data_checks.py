@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
+from helpers.data.prepare import date_orders
 from helpers.models import DataError, check_columns, parse
 from helpers.tables.base import FEW_CLUSTERS
 
@@ -22,6 +23,7 @@ CODES = [sign * int(digit * n) for digit in "789" for n in range(1, 6) for sign 
 FAR = 5
 DATE = re.compile(r"\s*(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})([T ].*)?\s*")
 NUMBER = re.compile(r"\s*[-+]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d+)?\s*")
+POINTS = re.compile(r"\s*[-+]?\d{1,3}(\.\d{3})+(,\d+)?\s*")
 
 Problem = tuple[str, str, int, str, str]
 
@@ -78,7 +80,7 @@ def check_data(columns, data: pd.DataFrame, *, cluster: str | None = None) -> pd
     if isinstance(columns, str):
         found += _response(parse(columns).response, data)
     found += _scales(names, data)
-    found += [*_repeated_rows(data), *_wide_format(data)]
+    found += [*_repeated_rows(data), *_wide_format(data), *_ambiguous_dates(data)]
     return pd.DataFrame(found, columns=COLUMNS)
 
 
@@ -145,6 +147,15 @@ def _numbers_as_text(name, column) -> Iterator[Problem]:
             repr(text.iloc[0]),
             f"pd.to_numeric(data[{name!r}])",
         )
+
+
+def _thousands_points(name, column) -> Iterator[Problem]:
+    text = _text(column)
+    points = text[[bool(POINTS.fullmatch(value)) for value in text]]
+    if len(points) and points.str.contains(",").any():
+        example = repr(points[points.str.contains(",")].iloc[0])
+        remedy = 'read_csv(..., decimal=",", thousands=".")'
+        yield name, "thousands points with decimal commas", len(points), example, remedy
 
 
 def _dates_as_text(name, column) -> Iterator[Problem]:
@@ -224,6 +235,7 @@ def _missing(name, column) -> Iterator[Problem]:
 
 COLUMN_CHECKS: list[Callable[..., Iterator[Problem]]] = [
     _numbers_as_text,
+    _thousands_points,
     _dates_as_text,
     _labels_alike,
     _missing_codes,
@@ -395,6 +407,15 @@ def _repeated_rows(data) -> Iterator[Problem]:
             (f"row {repeated.index[0]}"),
             "data.drop_duplicates(), if they were entered twice",
         )
+
+
+def _ambiguous_dates(data) -> Iterator[Problem]:
+    """Dates such as 3/4/2024, in every column: repeated measures have one for each occasion."""
+    for name, day_first in date_orders(data).items():
+        if day_first is None:
+            dates = data[name].dropna()
+            remedy = "tidy_columns(data, day_first=True), if it is; else the month is taken first"
+            yield name, "dates: day or month first?", len(dates), repr(dates.iloc[0]), remedy
 
 
 def _wide_format(data) -> Iterator[Problem]:
