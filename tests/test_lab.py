@@ -109,7 +109,7 @@ def notices(page):
 def test_sentences_follow_a_reader_who_changes_the_seed(notebook):
     assert criterion_said(notebook) == "3012.2"
     assert notices(notebook) == []
-    texts = notebook.locator(".jp-CodeCell .cm-content").all_inner_texts()
+    texts = notebook.locator(".jp-CodeCell").all_inner_texts()
     place = next(n for n, text in enumerate(texts) if "settings = {" in text)
     write(notebook, place, WORLD)
     run_all(notebook)
