@@ -350,7 +350,7 @@
   // Behind a prediction nothing is seen: whoever follows a link to it has had its answer told.
   function showLinked(drawn) {
     drawn?.closest("[hidden]")?.dispatchEvent(new Event("beforematch"));
-    drawn?.scrollIntoView({ block: "nearest" });
+    drawn?.scrollIntoView({ block: "nearest", behavior: "instant" });
   }
 
   // Below the chart: what can be done with a state, and what was kept to compare with.

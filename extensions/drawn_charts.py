@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import html
+import itertools
 import json
 import re
 from functools import partial
@@ -37,6 +38,8 @@ FRAME = re.compile(r'viewBox="0 0 ([\d.]+) ')
 ROOM = 24
 # The figure is one image with one label; its parts say nothing.
 SILENT = re.compile(r' (?:role|aria-[a-z]+|xmlns:xlink|pointer-events|version)="[^"]*"')
+MARKS = re.compile(r'<svg[^>]* class="marks".*?</svg>', re.DOTALL)
+CLIP = re.compile(r'(id="|url\(#)clip')
 
 
 def setup(app):
@@ -82,7 +85,26 @@ def replace_figures(text, draw):
             figures, FIGURE.sub(lambda figure: draw(figure[1], columns), figures)
         )
 
-    return FIGURE.sub(lambda figure: draw(figure[1], 1), GROUPS.sub(group, text))
+    return with_own_names(FIGURE.sub(lambda figure: draw(figure[1], 1), GROUPS.sub(group, text)))
+
+
+def with_own_names(body):
+    """Name what each drawing clips by as nothing else on the page is named.
+
+    A drawing, or a live chart, would else be clipped by another one's frame, or by none if that
+    one is hidden.
+
+    Examples
+    --------
+    >>> with_own_names('<svg class="marks"><clipPath id="clip0"/></svg>')
+    '<svg class="marks"><clipPath id="drawn1-clip0"/></svg>'
+    """
+    numbers = itertools.count(1)
+
+    def renamed(svg):
+        return CLIP.sub(rf"\1drawn{next(numbers)}-clip", svg[0])
+
+    return MARKS.sub(renamed, body)
 
 
 def drawn_figure(app, payload, columns):

@@ -9,7 +9,7 @@ EXPLORERS = {
         "at": ("shrinkage", 3),
         "choose": ["3 observations per cluster"],
         "click": ["95 %"],
-        "press": {"pooling": ["PageDown"] * 6, "cluster": ["ArrowRight"]},
+        "press": {"pooling": ["PageUp"] * 4, "cluster": ["ArrowRight"]},
     },
     "students": {"at": ("random-slopes", 2), "choose": ["student 28: both fall"]},
     "schools": {"at": ("categorical-effects", 0), "choose": ["school 10"], "click": ["model 3"]},
@@ -24,7 +24,7 @@ FIGURE = '.vega-chart[aria-label*="baseline"]'
 def picture_explorer(visit, address, name, *, at, choose=(), click=(), press=()):
     """Set the controls of an explorer and save what it shows."""
     chapter, number = at
-    page = visit.open(f"{address}/chapters/{chapter}.html", folded=True)
+    page = visit.open(f"{address}/chapters/{chapter}.html")
     explorer = page.locator(".explore").nth(number)
     for label in choose:
         explorer.locator("select").select_option(label=label)

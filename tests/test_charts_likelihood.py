@@ -22,7 +22,8 @@ def paths():
             "sd_intercept": [0.4, 0.1, 0.2],
             "sd_slope": [0.3, 0.2, 0.0],
             "criterion": [12.0, 11.0, 10.0],
-        }
+        },
+        index=[0, 1, 0],  # two tables, joined
     )
 
 

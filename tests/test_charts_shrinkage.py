@@ -94,14 +94,16 @@ def test_cluster_lines_refuses_an_unknown_cluster(table):
         charts.cluster_lines(create_data(), table, clusters=[101])
 
 
-def test_estimator_errors_counts_wins():
+@pytest.mark.parametrize("index", [range(6), [0, 1, 2] * 2], ids=["one table", "two joined"])
+def test_estimator_errors_counts_wins(index):
     errors = pd.DataFrame(
         {
             "scenario": ["one"] * 3 + ["two"] * 3,
             "effect": "x",
             "pooling": list(charts.POOLING_COLOURS) * 2,
             "rmse": [3.0, 2.0, 1.0, 3.0, 1.0, 2.0],
-        }
+        },
+        index=index,
     )
     spec = charts.estimator_errors(errors).charts[0].to_dict()
     assert "best in 1 of 2 scenarios" in spec["description"]

@@ -40,6 +40,11 @@ def test_descriptions_tell_the_numbers(treatment, pooling):
     assert f"partial pooling {partial['squared_bias']:.3f} and {partial['variance']:.3f}" in text
 
 
+def test_descriptions_round_as_tables_do(treatment):
+    text = charts.treatment_panels(treatment.assign(coverage=0.9155)).charts[0].description
+    assert "regression from 0.916 at 0.1 to 0.916 at 0.8" in text
+
+
 def test_bars_are_squared_bias_within_the_whole(pooling):
     panel = charts.bias_and_variance(pooling).charts[0].to_dict()
     for row in rows_of(panel):

@@ -92,3 +92,13 @@ def test_drawings_are_used_again_and_removed_with_their_chart(app):
     drawn(app, figure("Another description."))
     prune(app, None)
     assert len(list(app.drawings.iterdir())) == 2 and not set(kept) & set(app.drawings.iterdir())
+
+
+def test_charts_drawn_twice_are_clipped_by_their_own_frames(app):
+    points = alt.Chart(NUMBERS).mark_point(clip=True).encode(x="x:Q", y="y:Q")
+    spec = json.dumps(points.properties(width=200, description="Two points.").to_dict())
+    one = f'<figure class="vega-chart"><script type="application/json">{spec}</script></figure>'
+    page = drawn(app, one * 2)
+    names = re.findall(r'<clipPath id="([^"]+)"', page)
+    assert len(names) == len(set(names)) == 4
+    assert {f"url(#{name})" for name in names} == set(re.findall(r"url\(#[^)]+\)", page))

@@ -245,16 +245,17 @@ def effect_explorer() -> alt.LayerChart:
     altair.LayerChart
         Normal curves, drawn equally high.
     """
+    short = "replace(replace(datum.label, 'means of ', ''), ' pooling', '')"
     names = ["means of all clusters", "own mean", "partial pooling"]
     colour = alt.Color(
         "curve:N",
         scale=alt.Scale(domain=names, range=list(POOLING_COLOURS.values())),
-        legend=alt.Legend(title=None, **STROKES),
+        legend=alt.Legend(title=None, labelExpr=short, **STROKES),
     )
     dash = alt.StrokeDash(
         "curve:N",
         scale=alt.Scale(domain=names, range=list(POOLING_DASHES.values())),
-        legend=alt.Legend(title=None, **STROKES),
+        legend=alt.Legend(title=None, labelExpr=short, **STROKES),
     )
     across = {"title": "mean, as a distance from that of all clusters", "scale": exact_scale(-2, 3)}
     curves = (

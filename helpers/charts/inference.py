@@ -385,7 +385,7 @@ def prediction_ribbons(
 
 
 def quantile_plots(table: pd.DataFrame) -> ChartGrid:
-    """Draw residuals and conditional modes against a normal's quantiles.
+    """Draw residuals and predicted random effects against a normal's quantiles.
 
     Parameters
     ----------
@@ -405,7 +405,7 @@ def quantile_plots(table: pd.DataFrame) -> ChartGrid:
     """
     panels = []
     for quantity, part in table.groupby("quantity", sort=False):
-        name = "residuals" if quantity == "residual" else f"modes of {quantity}"
+        name = "residuals" if quantity == "residual" else f"random effects ({quantity})"
         across = alt.X("normal:Q", title="normal quantile")
         base = alt.Chart(part)
         points = base.mark_circle(color=GREEN, size=28, opacity=0.8).encode(

@@ -60,7 +60,7 @@ def criterion_surface(surface: pd.DataFrame, paths: pd.DataFrame) -> alt.LayerCh
         .mark_line(color="#111111", strokeWidth=2, point=alt.OverlayMarkDef(color="#111111"))
         .encode(across, up, _by_path("StrokeDash", methods, PATH_DASHES), order="step:Q")
     )
-    last = alt.Chart(paths.loc[paths.groupby("method")["step"].idxmax()]).encode(across, up)
+    last = alt.Chart(_last(paths, "step")).encode(across, up)
     ends = last.mark_point(filled=True, size=220, color="#d55e00", opacity=1).encode(
         _by_path("Shape", methods, PATH_SHAPES),
         tooltip=["method", alt.Tooltip("criterion:Q", format=".2f")],
@@ -145,7 +145,7 @@ def speed_curves(speed: pd.DataFrame) -> alt.LayerChart:
         tooltip=["method", "clusters", alt.Tooltip("seconds:Q", format=".3g")],
     )
     lines = base.mark_line(color="currentColor").encode(alt.StrokeDash("method:N", legend=None))
-    last = speed.loc[speed.groupby("method")["clusters"].idxmax()]
+    last = _last(speed, "clusters")
     values = "; ".join(
         f"{row.method} {_in_words(row.seconds)} at {row.clusters:,}" for row in last.itertuples()
     )
@@ -190,9 +190,14 @@ def _height_map(surface) -> alt.Chart:
     )
 
 
+def _last(table, column) -> pd.DataFrame:
+    """Each method's row with the largest value; the index may repeat."""
+    return table.sort_values(["method", column]).drop_duplicates("method", keep="last")
+
+
 def _path_description(surface, paths, methods) -> str:
     low = surface.loc[surface["excess"].idxmin()]
-    ends = paths.loc[paths.groupby("method")["step"].idxmax()].set_index("method")
+    ends = _last(paths, "step").set_index("method")
     parts = [
         f"{method} ends after {ends.loc[method, 'step'] + 1} evaluations at "
         f"({ends.loc[method, 'sd_intercept']:.2f}, {ends.loc[method, 'sd_slope']:.2f}), "

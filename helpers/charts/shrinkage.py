@@ -381,7 +381,7 @@ def _error_panel(part, effect) -> alt.LayerChart:
         shape=pooling_shape(columns=1),
         tooltip=["scenario", "pooling", *number_tooltips("rmse")],
     )
-    best = part.loc[part.groupby("scenario")["rmse"].idxmin(), "pooling"]
+    best = part.sort_values("rmse").drop_duplicates("scenario")["pooling"]
     times = int((best == "partial pooling").sum())
     return points.properties(
         width="container",

@@ -129,10 +129,11 @@ def _by_method(channel, values):
 
 
 def _study_description(table, title) -> str:
+    # Rounded as a table is: formatting alone would make .9155 another number.
     parts = [
         f"{method} from {part['value'].iloc[0]:.3f} at {part['icc'].iloc[0]:g} to "
         f"{part['value'].iloc[-1]:.3f} at {part['icc'].iloc[-1]:g}"
-        for method, part in table.groupby("method", sort=False)
+        for method, part in table.round({"value": 3}).groupby("method", sort=False)
     ]
     return f"{title} against the intraclass correlation: {'; '.join(parts)}."
 

@@ -16,7 +16,14 @@ from pathlib import Path
 import pandas as pd
 import pooch
 
-__all__ = ["DataFileError", "data_note", "load_gpa", "load_pupils", "load_sleepstudy"]
+__all__ = [
+    "DataFileError",
+    "data_note",
+    "example_file",
+    "load_gpa",
+    "load_pupils",
+    "load_sleepstudy",
+]
 
 # Packed with an installed package, at the top of the repository.
 PACKED = Path(__file__).parent / "files"

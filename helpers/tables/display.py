@@ -5,6 +5,8 @@ Importing the helpers in a notebook is enough. The tables themselves keep plain 
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 from IPython import get_ipython
@@ -13,6 +15,7 @@ P_COLUMNS = ("p", "p_value")
 MOST_DECIMALS = 4
 #: Smaller than this share of a column's largest number is a rounding error, and shown as zero.
 NOTHING = 1e-12
+NEGATIVE = re.compile(r"-[\d.]+")
 MISSING = "–"
 
 
@@ -96,9 +99,10 @@ def column_writer(column: pd.Series, rounded: int | None = None):
 
 
 def write_number(value, digits: int, nothing: float = 0.0) -> str:
-    """Write a number with a real minus; what is no number, as it is."""
+    """Write a number, or a text that is one, with a real minus; what is no number, as it is."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.number)):
-        return str(value)
+        text = str(value)
+        return text.replace("-", "−") if NEGATIVE.fullmatch(text) else text
     if pd.isna(value):
         return MISSING
     if isinstance(value, (int, np.integer)):
