@@ -95,10 +95,13 @@ def test_controls_work_with_a_kernel_and_it_knows_their_values(notebook, lab):
     assert explorer_values(runtime, -1)["observations_per_cluster"] == 3
 
 
-def criterion_said(page):
-    """Number that a sentence of the chapter gives for the criterion."""
-    said = page.locator(".jp-MarkdownCell li", has_text="REML criterion").first.inner_text()
-    return said.split(", ")[1]
+SAYS = """number => [...document.querySelectorAll(".jp-MarkdownCell li")]
+    .some(item => item.innerText.includes(`REML criterion, ${number}`))"""
+
+
+def wait_for_criterion(page, number):
+    """Wait until a sentence of the chapter gives this number for the criterion."""
+    page.wait_for_function(SAYS, arg=number)
 
 
 def notices(page):
@@ -107,7 +110,7 @@ def notices(page):
 
 
 def test_sentences_follow_a_reader_who_changes_the_seed(notebook):
-    assert criterion_said(notebook) == "3012.2"
+    wait_for_criterion(notebook, "3012.2")
     assert notices(notebook) == []
     texts = notebook.locator(".jp-CodeCell").all_inner_texts()
     place = next(n for n, text in enumerate(texts) if "settings = {" in text)
@@ -117,7 +120,7 @@ def test_sentences_follow_a_reader_who_changes_the_seed(notebook):
     wait_until_all_ran(notebook)
     assert errors_on(notebook) == []
     world = create_data(seed=7, sd_slope=1)
-    assert criterion_said(notebook) == f"{fit_mixed('y ~ x + (x | cluster)', world).criterion:.1f}"
+    wait_for_criterion(notebook, f"{fit_mixed('y ~ x + (x | cluster)', world).criterion:.1f}")
     assert any("“Up and down. With two effects”" in notice for notice in notices(notebook))
     assert "“The pull is weak”" not in "".join(notices(notebook))
 
