@@ -43,7 +43,7 @@ LICENCES = {
 # In the order in which controls.js loads them where it has to.
 LATER = {"vega": ["vega.js"], "manager": ["vega.js", "require.js", "widgets.js", "embed-amd.js"]}
 # In single quotes, as controls.js asks for it: light_pages.py adds a checksum to the others.
-PRELOAD = '<link rel="preload" as="script" fetchpriority="low" href=\'{}\'>'
+PREFETCH = '<link rel="prefetch" as="script" href=\'{}\'>'
 STATE_TYPE = "application/vnd.jupyter.widget-state+json"
 VIEW = re.compile(r'<script type="application/vnd\.jupyter\.widget-view\+json">(.*?)</script>')
 # Rows of controls, as book.css counts them before the controls are there.
@@ -112,7 +112,7 @@ def add_scripts(app, pagename, templatename, context, doctree):
     asides = [m["state"]["_aside"] for m in every["state"].values() if "_aside" in m["state"]]
     if asides and is_at_the_top(body):
         addresses = [later["data-vega"], folder + asides[0]]
-        context["metatags"] = context.get("metatags", "") + "".join(map(PRELOAD.format, addresses))
+        context["metatags"] = context.get("metatags", "") + "".join(map(PREFETCH.format, addresses))
     app.add_css_file("explore.css")
     app.add_js_file("controls.js", loading_method="defer", priority=400, **later)
     context["body"] += f'<script type="{STATE_TYPE}">{kept}</script>'

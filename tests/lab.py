@@ -69,7 +69,7 @@ def run_all(page):
 
 def wait_until_all_ran(page):
     """Wait until every cell has run and its output is drawn."""
-    page.wait_for_function(ALL_RAN, timeout=120_000)
+    page.wait_for_function(ALL_RAN, timeout=240_000)
     page.wait_for_timeout(2000)
 
 

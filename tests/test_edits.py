@@ -18,7 +18,11 @@ from live_prose import read_live_notebook
 
 CHAPTERS = Path(__file__).resolve().parents[1] / "chapters"
 # Ten thousand data sets say no more of whether the cells run.
-SMALLER = [(r"n_datasets = 10_000", "n_datasets = 60"), (r"n_datasets=\d+", "n_datasets=60")]
+SMALLER = [
+    (r"n_datasets = 10_000", "n_datasets = 60"),
+    (r"n_datasets=\d+", "n_datasets=60"),
+    (r"coverage_study\((fit|eight)", r"coverage_study(\1, n_datasets=60"),
+]
 
 
 def setting(name, value):
@@ -27,17 +31,35 @@ def setting(name, value):
 
 
 EDITS = {
-    "the seed": ("shrinkage", [setting("seed", 7)]),
-    "fewer clusters": ("shrinkage", [setting("n_cluster", 50)]),
-    "slopes far apart": ("shrinkage", [setting("sd_slope", 1)]),
-    "noisier rows, on another line": ("shrinkage", [setting("sigma", 3), setting("beta", -1)]),
-    "four rows in ten": ("shrinkage", [(r'"seed": 888,', '"seed": 888, "balanced": 0.4,')]),
-    "rows per cluster": ("shrinkage", [setting("obs_per_cluster", 6)]),
+    "another seed, fewer clusters, others chosen": (
+        "shrinkage",
+        [
+            setting("seed", 7),
+            setting("n_cluster", 50),
+            (r"extremes = \[.*\]", "extremes = [3, 11, 24, 50]"),
+        ],
+    ),
+    "slopes far apart, fewer rows per cluster": (
+        "shrinkage",
+        [setting("sd_slope", 1), setting("obs_per_cluster", 6)],
+    ),
+    "noisier rows on another line, four in ten": (
+        "shrinkage",
+        [
+            setting("sigma", 3),
+            setting("beta", -1),
+            ('"seed": 888,', '"seed": 888, "balanced": 0.4,'),
+        ],
+    ),
     "seed and slope of the simulations": (
         "random-slopes",
         [("seed = 888", "seed = 7"), ("true_slope = 4, 0.5", "true_slope = 3, 0")],
     ),
     "another school": ("categorical-effects", [("school = 10", "school = 3")]),
+    "another reference category": (
+        "categorical-effects",
+        [(r"C\(ses, Treatment\('mid'\)\)", "C(ses, Treatment('high'))")],
+    ),
     "another seed for chapter 3": ("categorical-effects", [('"seed": 888', '"seed": 7')]),
     "sizes": (
         "cluster-weighting",
@@ -68,7 +90,7 @@ def changed(text, edits):
 def without_most_states(function, offered, taken):
     """Compute two states of a large explorer: a build computes them all, whatever is edited."""
     n_states = math.prod(map(len, offered.values()))
-    if n_states <= 300:
+    if n_states <= 100:
         return grid.evaluate(function, offered, taken)
     ends = [{name: [values[end]] for name, values in offered.items()} for end in (-1, 0)]
     _, first = (grid.evaluate(function, end, taken) for end in ends)

@@ -1,18 +1,24 @@
 """Chapter 1 and an exercise run in JupyterLab, opened as the README says."""
 
 import ast
+import json
 import shutil
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
+import nbformat
 import pytest
 from jupyter_client import BlockingKernelClient
 
 from helpers import create_data, fit_mixed
+from lab import KERNEL
+from tests.browsing import SITE
 from tests.lab import errors_on, run_all, running_lab, wait_for_kernel, wait_until_all_ran
 
 ROOT = Path(__file__).resolve().parents[1]
+EXPORTED = "chapters/categorical-effects.ipynb"
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +26,10 @@ def lab(tmp_path_factory):
     """Start a JupyterLab on the copies of the chapters; yield its address and runtime folder."""
     folder, settings = tmp_path_factory.mktemp("lab"), tmp_path_factory.mktemp("settings")
     subprocess.run([sys.executable, ROOT / "extensions" / "lab.py", folder], check=True)
+    shutil.copy(SITE / EXPORTED, folder / "exported.ipynb")
+    kept = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(EXPLORER)])
+    kept.metadata["kernelspec"] = KERNEL
+    nbformat.write(kept, folder / "kept.ipynb")
     with running_lab(folder, settings, PYTHONPATH=str(ROOT)) as address_and_runtime:
         yield address_and_runtime
 
@@ -85,10 +95,13 @@ def test_controls_work_with_a_kernel_and_it_knows_their_values(notebook, lab):
     assert explorer_values(runtime, -1)["observations_per_cluster"] == 3
 
 
-def criterion_said(page):
-    """Number that a sentence of the chapter gives for the criterion."""
-    said = page.locator(".jp-MarkdownCell li", has_text="REML criterion").first.inner_text()
-    return said.split(", ")[1]
+SAYS = """number => [...document.querySelectorAll(".jp-MarkdownCell li")]
+    .some(item => item.innerText.includes(`REML criterion, ${number}`))"""
+
+
+def wait_for_criterion(page, number):
+    """Wait until a sentence of the chapter gives this number for the criterion."""
+    page.wait_for_function(SAYS, arg=number)
 
 
 def notices(page):
@@ -97,9 +110,9 @@ def notices(page):
 
 
 def test_sentences_follow_a_reader_who_changes_the_seed(notebook):
-    assert criterion_said(notebook) == "3012.2"
+    wait_for_criterion(notebook, "3012.2")
     assert notices(notebook) == []
-    texts = notebook.locator(".jp-CodeCell .cm-content").all_inner_texts()
+    texts = notebook.locator(".jp-CodeCell").all_inner_texts()
     place = next(n for n, text in enumerate(texts) if "settings = {" in text)
     write(notebook, place, WORLD)
     run_all(notebook)
@@ -107,7 +120,7 @@ def test_sentences_follow_a_reader_who_changes_the_seed(notebook):
     wait_until_all_ran(notebook)
     assert errors_on(notebook) == []
     world = create_data(seed=7, sd_slope=1)
-    assert criterion_said(notebook) == f"{fit_mixed('y ~ x + (x | cluster)', world).criterion:.1f}"
+    wait_for_criterion(notebook, f"{fit_mixed('y ~ x + (x | cluster)', world).criterion:.1f}")
     assert any("“Up and down. With two effects”" in notice for notice in notices(notebook))
     assert "“The pull is weak”" not in "".join(notices(notebook))
 
@@ -115,6 +128,65 @@ def test_sentences_follow_a_reader_who_changes_the_seed(notebook):
 WORLD = """settings = {"seed": 7, "n_cluster": 100, "obs_per_cluster": 10,
     "intercept": 1, "beta": 0.5, "sd_int": 0.5, "sd_slope": 1, "sigma": 1}
 data = create_data(**settings)"""
+
+
+EXPLORER = """import altair as alt
+import pandas as pd
+
+from helpers import explore
+
+chart = alt.Chart().mark_line().encode(x="x:Q", y="y:Q")
+chart = chart.properties(width="container", description="A line.")
+explore(lambda slope: pd.DataFrame({"x": [0, 1], "y": [0, slope]}), chart, slope=[1, 2, 3])"""
+END_KERNEL = """async () => {
+    const sessions = await (await fetch("/api/sessions")).json();
+    const { id } = sessions.find(({ path }) => path === "kept.ipynb");
+    const token = document.cookie.match(/_xsrf=([^;]*)/)?.[1] ?? "";
+    const options = { method: "DELETE", headers: { "X-XSRFToken": token } };
+    return (await fetch(`/api/sessions/${id}`, options)).status;
+}"""
+
+
+def outputs_on_disk(address):
+    """Outputs of the explorer's cell, as JupyterLab has saved them."""
+    with urllib.request.urlopen(f"{address}/api/contents/kept.ipynb") as answer:
+        return json.load(answer)["content"]["cells"][0]["outputs"]
+
+
+def test_a_saved_notebook_shows_a_picture_until_its_explorer_runs_again(lab, browser):
+    address, _ = lab
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(60_000)
+    live, still = page.locator(".explore svg.marks"), page.locator(".explore-still img")
+    for _ in range(2):
+        page.goto(f"{address}/lab/tree/kept.ipynb?reset")
+        wait_for_kernel(page)
+        if outputs_on_disk(address):
+            page.get_by_text("model not found").wait_for(state="attached")
+            assert not page.get_by_text("model not found").is_visible()
+            assert still.is_visible()
+            assert still.evaluate("image => image.naturalWidth") > 400
+        run_all(page)
+        live.wait_for()
+        still.wait_for(state="hidden")
+        page.keyboard.press("Control+s")
+        page.locator(".jp-mod-dirty").wait_for(state="detached")
+        assert len(outputs_on_disk(address)) == 2
+        assert page.evaluate(END_KERNEL) == 204
+    page.close()
+
+
+def test_an_exported_notebook_shows_its_figures_to_whoever_has_not_run_it(lab, browser):
+    address, _ = lab
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(60_000)
+    page.goto(f"{address}/lab/tree/exported.ipynb?reset")
+    wait_for_kernel(page)
+    images = page.locator(".jp-OutputArea-output img").all()
+    assert len(images) == (SITE / EXPORTED).read_text(encoding="utf-8").count("data:image/svg")
+    assert min(image.evaluate("image => image.naturalWidth") for image in images) > 200
+    assert page.locator(".jp-OutputArea-output table").count() > 10
+    page.close()
 
 
 @pytest.fixture(scope="module")

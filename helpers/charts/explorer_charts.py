@@ -604,7 +604,7 @@ def _effect_panel(reach, factor, levels) -> alt.LayerChart:
     )
     labels = alt.Y("row:N", sort=alt.EncodingSortField("place"), title=None)
     labels = labels.axis(minExtent=115, maxExtent=115, grid=False)
-    dots = interval_layers(effects, labels, across, title="random effect, 95 % interval")
+    dots = interval_layers(effects, labels, across, title="random effect, 95 % limits")
     return alt.layer(zero, *dots).properties(
         width="container",
         height=300,

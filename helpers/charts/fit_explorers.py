@@ -71,7 +71,7 @@ def fit_line_explorer(*, predictor: str, response: str, x: Limits, y: Limits) ->
 
 
 def fit_path_explorer(
-    *, horizontal: str, vertical: str, x: Limits, y: Limits, title: str
+    *, horizontal: str, vertical: str, x: Limits, y: Limits, title: list[str]
 ) -> alt.LayerChart:
     """Draw each cluster on its way from its own estimate to the mixed model's.
 
@@ -81,7 +81,7 @@ def fit_path_explorer(
         Titles of the axes.
     x, y : tuple of float
         Limits of the axes.
-    title : str
+    title : list of str
         How many clusters there are, and what the frame does not show.
 
     Returns
@@ -129,7 +129,7 @@ def fit_path_explorer(
             height=340,
             title=alt.Title(text=title, fontWeight="normal", fontSize=13),
             description=(
-                f"Scatter plot, {title}: {horizontal} and {vertical}, as "
+                f"Scatter plot, {', '.join(title)}: {horizontal} and {vertical}, as "
                 "paths from each cluster's own estimate to the mixed model's. The controls above "
                 "choose how far they are pulled and which one is ringed."
             ),
@@ -190,7 +190,7 @@ def what_if_explorer(labels: list[str]) -> alt.LayerChart:
     """
     base = alt.Chart().encode(
         alt.Y("parameter:N", sort=labels, title=None, axis=alt.Axis(labelLimit=220)),
-        alt.X("lower:Q", title="distance from the truth, in its standard errors today")
+        alt.X("lower:Q", title=["distance from the truth,", "in its standard errors today"])
         .scale(exact_scale(-4, 4))
         .axis(tickCount=8, format="~"),
     )

@@ -72,7 +72,14 @@ def _parameter(row) -> str:
     if row.kind == "fixed":
         return row.effect
     start = "sd of" if row.kind == "sd" else "correlation of"
-    return f"{start} {_label(row)} ({row.grouping_factor})"
+    effect = row.effect.replace(", ", " and ") if row.kind == "correlation" else row.effect
+    return f"{start} {effect} ({row.grouping_factor})"
+
+
+def _in_lines(name) -> list[str]:
+    """Break a long name before its grouping factor."""
+    start, bracket, rest = name.rpartition(" (")
+    return [start, f"({rest}"] if bracket and len(name) > 32 else [name]
 
 
 def _label(row) -> str:
@@ -246,7 +253,7 @@ def bootstrap_histogram(draws: pd.Series, *, value: float | None = None) -> alt.
     name = _parameter(pd.Series(draws.name, keys))
     bars, heaps = _bars(values, EDGES[draws.name[0]])
     base = alt.Chart(bars).encode(
-        alt.X("left:Q", title=name, scale=alt.Scale(zero=False, nice=False)),
+        alt.X("left:Q", title=_in_lines(name), scale=alt.Scale(zero=False, nice=False)),
         alt.X2("right:Q"),
         alt.Y("share:Q", title="% of data sets"),
         alt.Y2(datum=0),

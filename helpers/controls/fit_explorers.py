@@ -203,8 +203,8 @@ def _robust_limits(own, partial) -> tuple[float, float]:
     )
 
 
-def _counts(paths, view) -> str:
-    """Say how many clusters there are, how many are outside the frame or have no own estimate."""
+def _counts(paths, view) -> list[str]:
+    """Say in lines how many clusters there are, are outside the frame, or have no own estimate."""
     outside = ~paths["no_x"].between(*view["x"]) | ~paths["no_y"].between(*view["y"])
     lacking = int((paths["has_own"] == 0).sum())
     words = [f"{len(paths)} clusters"]
@@ -214,7 +214,7 @@ def _counts(paths, view) -> str:
         else []
     )
     words += [f"{lacking} without an own estimate"] if lacking else []
-    return ", ".join(words)
+    return words
 
 
 def _offered(fit) -> np.ndarray:
