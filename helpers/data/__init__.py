@@ -11,6 +11,7 @@ from helpers.data.datasets import (
     load_speed,
 )
 from helpers.data.prepare import (
+    date_orders,
     merge_spellings,
     months_since,
     read_file,
@@ -38,6 +39,7 @@ __all__ = [
     "check_number",
     "create_data",
     "data_note",
+    "date_orders",
     "example_file",
     "gpa_setting",
     "load_gpa",

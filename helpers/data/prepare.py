@@ -83,8 +83,8 @@ def tidy_columns(
         The same rows and columns. Missing codes are missing; text that is numbers (a decimal comma
         too) is numbers; text that is dates is dates, with the day first where that is how they, or
         those of other columns, read or where they are written with points. Of labels that differ by
-        case or space alone, all are spelled like the most frequent one. A column with other words among its numbers,
-        or with numbers such as 1,500, stays text.
+        case or space alone, all are spelled like the most frequent one. A column with other words
+        among its numbers, or with numbers such as 1,500, stays text.
 
     Raises
     ------

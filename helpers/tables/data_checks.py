@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
-from helpers.data.prepare import date_orders
+from helpers.data import date_orders
 from helpers.models import DataError, check_columns, parse
 from helpers.tables.base import FEW_CLUSTERS
 
