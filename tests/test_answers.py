@@ -193,7 +193,7 @@ def test_what_is_written_is_kept_and_can_be_taken_along(visit, address):
     with page.expect_download() as download:
         page.get_by_role("button", name="Download my answers").click()
     text = download.value.path().read_text(encoding="utf-8")
-    assert text.startswith("## Exercises 1: Shrinkage, 4. A world of your own\n\nIntercepts hardly")
+    assert text.startswith("## Exercises 1: Shrinkage, 5. A world of your own\n\nIntercepts hardly")
 
 
 def quizzes_and_predictions(page):

@@ -101,7 +101,7 @@ SAYS = """number => [...document.querySelectorAll(".jp-MarkdownCell li")]
 
 def wait_for_criterion(page, number):
     """Wait until a sentence of the chapter gives this number for the criterion."""
-    page.wait_for_function(SAYS, arg=number)
+    page.wait_for_function(SAYS, arg=number, timeout=240_000)
 
 
 def notices(page):

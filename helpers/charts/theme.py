@@ -139,6 +139,18 @@ def page_html(spec: dict) -> str:
 def image_html(svg: str, label: str) -> str:
     """Image element that shows without a script, on white whatever is around it.
 
+    Parameters
+    ----------
+    svg : str
+        A drawing.
+    label : str
+        What it shows, for readers who do not see it.
+
+    Returns
+    -------
+    str
+        An ``<img>`` on white.
+
     Examples
     --------
     >>> image_html("<svg></svg>", "A <point>")[-22:]
