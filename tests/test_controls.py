@@ -26,7 +26,7 @@ from tests.browsing import PAGES, SITE
 
 EXPLORERS = {
     "chapters/index": 1,
-    "chapters/shrinkage": 5,
+    "chapters/shrinkage": 6,
     "chapters/random-slopes": 3,
     "chapters/categorical-effects": 1,
     "chapters/cluster-weighting": 1,
