@@ -12,7 +12,7 @@ EXPLORERS = {
         "press": {"pooling": ["PageUp"] * 4, "cluster": ["ArrowRight"]},
     },
     "students": {"at": ("random-slopes", 2), "choose": ["student 28: both fall"]},
-    "schools": {"at": ("categorical-effects", 0), "choose": ["school 10"], "click": ["model 3"]},
+    "schools": {"at": ("categorical-effects", 0), "choose": ["school 10"]},
     "weights": {
         "at": ("cluster-weighting", 0),
         "press": {"intraclass correlation": ["ArrowLeft"] * 12, "huge cluster": ["End"]},
