@@ -3,13 +3,12 @@
 from tests.browsing import ROOT, SITE, Visit, chromium, served
 
 PICTURES = ROOT / "chapters" / "_static"
-#: Page and number of the explorer there; what is chosen, clicked and pressed before its picture.
+#: Page and number of the explorer there; what is chosen and pressed before its picture.
 EXPLORERS = {
     "shrinkage": {
-        "at": ("shrinkage", 3),
+        "at": ("shrinkage", 5),
         "choose": ["3 observations per cluster"],
-        "click": ["95 %"],
-        "press": {"pooling": ["PageUp"] * 4, "cluster": ["ArrowRight"]},
+        "press": {"pooling": ["PageUp"] * 4},
     },
     "students": {"at": ("random-slopes", 2), "choose": ["student 28: both fall"]},
     "schools": {"at": ("categorical-effects", 0), "choose": ["school 10"]},
@@ -21,15 +20,13 @@ EXPLORERS = {
 FIGURE = '.vega-chart[aria-label*="baseline"]'
 
 
-def picture_explorer(visit, address, name, *, at, choose=(), click=(), press=()):
+def picture_explorer(visit, address, name, *, at, choose=(), press=()):
     """Set the controls of an explorer and save what it shows."""
     chapter, number = at
     page = visit.open(f"{address}/chapters/{chapter}.html")
     explorer = page.locator(".explore").nth(number)
     for label in choose:
         explorer.locator("select").select_option(label=label)
-    for label in click:
-        explorer.get_by_role("radio", name=label).check()
     for label in press:
         for key in press[label]:
             explorer.get_by_label(label, exact=True).press(key)
