@@ -17,6 +17,8 @@ from urllib.parse import quote
 
 import jupytext
 import nbformat
+from jupyter_cache import get_cache
+from kernels import notebook_of
 from pybtex.backends.markdown import Backend
 from sphinx.errors import ExtensionError
 from sphinx.util import docname_join
@@ -161,14 +163,16 @@ def page_notebook(app, docname):
 
 def add_outputs(app, docname, notebook):
     """Give each cell of a page's notebook what it gave in the build."""
-    file = Path(app.outdir).parent / "jupyter_execute" / f"{docname}.ipynb"
-    executed = iter(nbformat.read(file, as_version=4).cells)
+    # From the cache: myst-nb's own copies have no outputs where a page was not executed anew.
+    cache = get_cache(app.config.nb_execution_cache_path)
+    _, ran = cache.merge_match_into_notebook(notebook_of(app.env, docname))
+    executed = iter(ran.cells)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             # Between them stand the hidden cells of live_prose.py.
-            ran = next(other for other in executed if other.source == cell.source)
+            same = next(other for other in executed if other.source == cell.source)
             if not SILENT & set(cell.metadata.get("tags", [])):
-                cell.outputs = [portable_output(app, out) for out in ran.outputs if is_kept(out)]
+                cell.outputs = [portable_output(app, out) for out in same.outputs if is_kept(out)]
 
 
 def is_kept(output):

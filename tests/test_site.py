@@ -155,7 +155,7 @@ def test_the_offline_copy_opens_from_disk(offline, browser):
 def test_the_offline_notebooks_are_those_of_the_site(offline):
     copied = offline / "borrowing-strength-notebooks"
     for folder in (SITE, copied):
-        assert len(list(folder.rglob("*.ipynb"))) == 14
+        assert len(list(folder.rglob("*.ipynb"))) == 17
     for file in copied.rglob("*.*"):
         assert file.read_bytes() == (SITE / file.relative_to(copied)).read_bytes()
 
