@@ -191,9 +191,8 @@ def what_if_explorer(labels: list[str]) -> alt.LayerChart:
     base = alt.Chart().encode(
         alt.Y("parameter:N", sort=labels, title=None, axis=alt.Axis(labelLimit=220)),
         alt.X("lower:Q", title=["distance from the truth,", "in its standard errors today"])
-        .axis(titleAnchor="end")
         .scale(exact_scale(-4, 4))
-        .axis(tickCount=8, format="~"),
+        .axis(tickCount=8, format="~", titleAnchor="end"),
     )
     layers = [
         base.mark_rule(clip=True, color=GREEN, strokeWidth=5).encode(x2="upper:Q"),
