@@ -114,7 +114,7 @@ def test_the_reference_earns_full_marks_and_the_untouched_release_none(course, h
                 assert earned == points[question]
             assert honest.loc["untouched", f"{exercise}/{question}"] == 0
     both = honest.loc[["reference", "untouched"]]
-    assert both["total"].tolist() == [50, 0]
+    assert both["total"].tolist() == [59, 0]
     assert both["status"].tolist() == ["needs manual points", "graded"]
     assert both["reason"].tolist() == ["", ""]
 
