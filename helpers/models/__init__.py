@@ -18,6 +18,7 @@ from helpers.models.formula import FormulaError, column_names, mixed_formula, pa
 from helpers.models.inference import (
     bootstrap,
     coefficient_variances,
+    covariance_root,
     kenward_roger,
     keys_of,
     likelihood_ratio_test,
@@ -41,6 +42,7 @@ __all__ = [
     "check_columns",
     "coefficient_variances",
     "column_names",
+    "covariance_root",
     "fit_by_cluster",
     "fit_many",
     "fit_mixed",

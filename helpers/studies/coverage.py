@@ -8,7 +8,7 @@ from scipy import special
 from tqdm import tqdm
 
 from helpers.data import check_integer, check_number
-from helpers.models import DataError, coefficient_variances, fit_many
+from helpers.models import DataError, coefficient_variances, covariance_root, fit_many
 
 #: Data sets drawn and fitted together.
 BLOCK = 500
@@ -123,11 +123,11 @@ def _truth(fit, fixed, covariance, sigma):
     ):
         if given.shape != wanted:
             raise ValueError(f"{name} has shape {given.shape}; this fit's has {wanted}.")
-    values, vectors = np.linalg.eigh(covariance)
+    values = np.linalg.eigvalsh(covariance)
     if not np.allclose(covariance, covariance.T) or values.min() < -1e-8 * abs(values).max():
         raise ValueError("covariance must be symmetric, and no variance in it negative.")
     sigma = check_number("sigma", fit.sigma if sigma is None else sigma, minimum=0)
-    return fixed, vectors * np.sqrt(np.clip(values, 0, None)), sigma
+    return fixed, covariance_root(covariance), sigma
 
 
 def _one_block(fit, truth, size, stream):

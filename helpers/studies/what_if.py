@@ -8,7 +8,14 @@ import numpy as np
 import pandas as pd
 
 from helpers.data import check_integer
-from helpers.models import DataError, MixedFit, fit_many, parameters_of, values_of
+from helpers.models import (
+    DataError,
+    MixedFit,
+    covariance_root,
+    fit_many,
+    parameters_of,
+    values_of,
+)
 
 #: So many responses are in memory at once.
 LARGEST_BLOCK = 4_000_000
@@ -127,8 +134,7 @@ def _responses(fit, times, more, n_datasets, stream) -> np.ndarray:
     clusters = np.concatenate(
         [np.tile(random.clusters, more) + at * fit.n_groups for at in range(times)]
     )
-    values, vectors = np.linalg.eigh(fit.solution.covariance)
-    root = vectors * np.sqrt(np.clip(values, 0, None))
+    root = covariance_root(fit.solution.covariance)
     effects = np.einsum(
         "ij,jcd->icd", root, stream.standard_normal((len(root), n_clusters, n_datasets))
     )

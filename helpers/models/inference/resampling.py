@@ -100,15 +100,33 @@ def simulated_blocks(fit, *, n_datasets: int, seed: int) -> Iterator[partial]:
     seed = check_integer("seed", seed, minimum=0)
     line = fit.fixed_design.matrix @ fit.fixed.to_numpy()
     random = getattr(fit, "random_design", None)
-    effects = None if random is None else (random.matrix, random.clusters, _root(fit))
+    effects = None
+    if random is not None:
+        root = covariance_root(fit.solution.covariance)
+        effects = (random.matrix, random.clusters, root)
     starts = range(0, n_datasets, BLOCK)
     for start, stream in zip(starts, np.random.SeedSequence(seed).spawn(len(starts)), strict=True):
         yield partial(_simulate, line, effects, fit.sigma, stream, min(BLOCK, n_datasets - start))
 
 
-def _root(fit):
-    """Take a square root of the random effects' covariance matrix, which may be singular."""
-    values, vectors = np.linalg.eigh(fit.solution.covariance)
+def covariance_root(covariance) -> np.ndarray:
+    """Take a square root R, with RR' the covariance matrix, which may be singular.
+
+    Parameters
+    ----------
+    covariance : ndarray, shape (q, q)
+
+    Returns
+    -------
+    ndarray, shape (q, q)
+
+    Examples
+    --------
+    >>> abs(covariance_root(np.array([[4.0, 0], [0, 0]])))
+    array([[0., 2.],
+           [0., 0.]])
+    """
+    values, vectors = np.linalg.eigh(covariance)
     return vectors * np.sqrt(np.clip(values, 0, None))
 
 
