@@ -32,12 +32,20 @@ DRAWN = """() => {
         && announced.every((still) => still.classList.contains("explore-replaced"));
 }"""
 UNFOLD = "document.querySelectorAll('.explore-fold').forEach((fold) => (fold.open = true))"
-# Bring the explorers near the window, one after the other, and return to where the page was.
+# Bring the explorers near the window, one after the other, and return to where the page was. Each is
+# given time to draw: on a busy machine the browser may not look at the window for a second or more.
 APPROACH = """async () => {
     const top = scrollY;
+    const drawn = (box) => {
+        const charts = [...box.querySelectorAll(".explore-charts > div")];
+        return charts.length && charts.every((chart) => chart.querySelector("svg.marks"));
+    };
     for (const place of document.querySelectorAll(".explore")) {
-        place.scrollIntoView({ behavior: "instant" });
-        await new Promise((seen) => setTimeout(seen, 60));
+        const late = performance.now() + 20000;
+        while (!drawn(place) && performance.now() < late) {
+            place.scrollIntoView({ behavior: "instant" });
+            await new Promise((seen) => setTimeout(seen, 30));
+        }
     }
     scrollTo({ top, behavior: "instant" });
 }"""

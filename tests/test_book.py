@@ -545,7 +545,7 @@ def test_solutions_are_folded_or_absent(book):
         assert (MODEL_ANSWER in published) == bool(wanted)
         assert [line for line in HIDDEN if line in published] == []
         html = (book.site / "chapters" / "exercises" / "e1-shrinkage.html").read_text()
-        assert html.count("<details") == 4 * wanted
+        assert html.count("<details") == 5 * wanted
         assert "check(share_kept=share_kept, by_hand=by_hand)" in plain(html).replace("\n", "")
         assert '<a href="e1-shrinkage.ipynb" download>' in html
         notebook = book.site / "chapters" / "exercises" / "e1-shrinkage.ipynb"
