@@ -25,6 +25,7 @@ from IPython import get_ipython
 from IPython.display import clear_output
 from tqdm import tqdm
 
+from helpers.charts import BUILDS_THE_BOOK
 from helpers.controls.base import RESERVED, SIZE_LIMIT, ExploreError
 
 PACKAGE = Path(__file__).parents[1]
@@ -186,7 +187,9 @@ def _others(function, combinations, first) -> Iterator[pd.DataFrame]:
     left = len(combinations) - done
     expected = left * (time.perf_counter() - began) / max(done, 1)
     tasks = (joblib.delayed(_attempt)(function, values, first) for values in combinations[done:])
-    n_jobs = -1 if expected > _WORTH_PROCESSES else 1
+    # The book's build has a kernel for each processor.
+    pays = expected > _WORTH_PROCESSES and BUILDS_THE_BOOK not in os.environ
+    n_jobs = -1 if pays else 1
     for result in joblib.Parallel(n_jobs=n_jobs, return_as="generator")(tasks):
         if isinstance(result, ExploreError):
             # Where in which process it failed says nothing to the reader; the message does.
@@ -227,13 +230,19 @@ def _checked(function, values, first) -> pd.DataFrame:
             f"{len(first)} rows of {list(first)}. Return the same shape for every combination."
         )
     for name, column in frame.items():
-        numeric = pd.api.types.is_numeric_dtype(column)
-        if column.isna().any() or (numeric and not np.isfinite(column).all()):
+        if not _is_complete(column):
             raise ExploreError(
                 f"{called} has missing or infinite values in its column {name}. "
                 "Leave such rows out, or replace the values in the function."
             )
     return frame
+
+
+def _is_complete(column) -> bool:
+    """Whether a column's values are all there, and finite if they are numbers."""
+    if not pd.api.types.is_numeric_dtype(column):
+        return not column.isna().any()
+    return bool(np.isfinite(column.to_numpy(float, na_value=np.nan)).all())
 
 
 def _check_names(function, first, taken) -> None:
