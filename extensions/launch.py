@@ -18,7 +18,6 @@ from urllib.parse import quote
 import jupytext
 import nbformat
 from jupyter_cache import get_cache
-from kernels import notebook_of
 from pybtex.backends.markdown import Backend
 from sphinx.errors import ExtensionError
 from sphinx.util import docname_join
@@ -26,6 +25,7 @@ from sphinx.util import docname_join
 from captions import number_of_label
 from classroom import pages
 from drawn_charts import draw_images
+from kernels import notebook_of
 from live_prose import expression_names, name_expressions
 from plain_markdown import plain_markdown
 

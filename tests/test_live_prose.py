@@ -3,11 +3,11 @@
 import re
 
 import jupytext
-import kernels
 import numpy as np
 import pandas as pd
 import pytest
 
+import kernels
 import live_prose
 from classroom import pages, sources
 from helpers import claim, prose
