@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
+from copy import deepcopy
 from itertools import count
 
 import nbformat
@@ -35,6 +36,8 @@ TITLE_AND_TARGET = re.compile(r"(.+?)\s*<[^>]+>", re.DOTALL)
 LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
 COMMENT = re.compile(r"^%.*$|<!--.*?-->", re.MULTILINE | re.DOTALL)
 MARKUP = re.compile(r"[*_`$\\]")
+# Pages are asked for by kernels.py, by myst-nb, and by launch.py.
+READ = {}
 HIDDEN_CELL = """\
 from helpers.prose import evaluate as _evaluate
 
@@ -66,6 +69,13 @@ def read_live_notebook(text, path=None, **options):
     -------
     nbformat.NotebookNode
     """
+    asked = (text, path, repr(options))
+    if asked not in READ:
+        READ[asked] = _read(text, path, options)
+    return deepcopy(READ[asked])
+
+
+def _read(text, path, options):
     notebook = read_myst_markdown_notebook(text, path=path, **options)
     page = text.split("\n")
     lines = [first_line(page, line) for line in notebook.metadata["source_map"]]

@@ -3,6 +3,7 @@
 import base64
 import os
 import re
+import time
 import traceback
 import zlib
 
@@ -257,10 +258,27 @@ def test_a_grid_too_large_is_refused_before_it_is_evaluated():
 
 def test_a_worker_leaves_no_traceback_before_the_message(monkeypatch):
     monkeypatch.setattr(grid, "_WORTH_PROCESSES", -1)
+    monkeypatch.setattr(grid, "_TRIAL", 0)
     with pytest.raises(ExploreError) as caught:
         explore(failing, points(), slope=[1, 2, 3])
     shown = "".join(traceback.format_exception(caught.value))
     assert "RemoteTraceback" not in shown and "direct cause" not in shown
+
+
+def test_one_slow_result_that_helps_all_others_starts_no_processes(monkeypatch):
+    monkeypatch.setattr(grid, "_WORTH_PROCESSES", 0.5)
+    monkeypatch.setattr(grid, "_TRIAL", 0.01)
+    asked = []
+
+    def slow_at_first(slope=1):
+        if not asked:
+            time.sleep(0.1)
+        asked.append(slope)
+        return line(slope)
+
+    explore(slow_at_first, points(), slope=list(range(20)))
+    # A worker's list would not be this one.
+    assert asked == list(range(20))
 
 
 @pytest.mark.parametrize("name", ["datum", "PI", "state", "layout", "not a name"])

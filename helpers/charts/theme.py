@@ -12,6 +12,7 @@ import html
 import json
 import os
 import sys
+from collections.abc import Callable
 
 import altair as alt
 
@@ -163,12 +164,11 @@ def image_html(svg: str, label: str) -> str:
     return f'<img src="data:image/svg+xml;base64,{source}" alt="{html.escape(label, quote=True)}">'
 
 
-def _bundle(chart: dict, page: str) -> dict:
+def _bundle(description: str, page: str, live_spec: Callable[[], dict]) -> dict:
     """Give the built page its figure, JupyterLab the chart it draws itself, Colab HTML."""
-    # A reader's own chart may have no description; tests see to it that every figure of ours has.
-    description = chart.get("description", "A chart without a description.")
     if BUILDS_THE_BOOK in os.environ:
         return {"text/html": page, "text/plain": description}
+    chart = live_spec()
     # An output cell of JupyterLab grows with its chart, so a chart that fills it never settles.
     live = chart | {"width": LIVE_WIDTH} if chart.get("width") == "container" else chart
     if "google.colab" in sys.modules:
@@ -178,7 +178,9 @@ def _bundle(chart: dict, page: str) -> dict:
 
 
 def _course_renderer(spec: dict, **metadata) -> tuple[dict, dict]:
-    return _bundle(spec, page_html(spec)), {}
+    # A reader's own chart may have no description; tests see to it that every figure of ours has.
+    description = spec.get("description", "A chart without a description.")
+    return _bundle(description, page_html(spec), lambda: spec), {}
 
 
 class ChartGrid:
@@ -204,14 +206,16 @@ class ChartGrid:
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         specs = [chart.to_dict() for chart in self.charts]
+        description = " ".join(spec.get("description", "") for spec in specs)
         figures = "".join(page_html(spec) for spec in specs)
+        page = f'<div class="chart-grid" style="--columns:{self.columns}">{figures}</div>'
+        return _bundle(description, page, lambda: self._live_spec(description)), {}
+
+    def _live_spec(self, description) -> dict:
         width = LIVE_WIDTH // self.columns - AROUND
         live = [chart.properties(width=width) for chart in self.charts]
-        grid = alt.concat(*live, columns=self.columns).properties(
-            description=" ".join(spec.get("description", "") for spec in specs)
-        )
-        page = f'<div class="chart-grid" style="--columns:{self.columns}">{figures}</div>'
-        return _bundle(grid.to_dict(), page), {}
+        grid = alt.concat(*live, columns=self.columns)
+        return grid.properties(description=description).to_dict()
 
 
 alt.renderers.register("course", _course_renderer)

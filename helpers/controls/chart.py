@@ -132,20 +132,20 @@ def look_up(column: Column) -> str:
 
 
 def live_spec(
-    chart, columns: Sequence[Column], n_rows: int, strides: Mapping[str, int], starts: Mapping
+    spec: dict, columns: Sequence[Column], n_rows: int, strides: Mapping[str, int], starts: Mapping
 ) -> dict:
     """Specification whose rows are looked up among the packed states.
 
     Parameters
     ----------
-    chart : altair.TopLevelMixin
-        Without data.
+    spec : dict
+        Of a chart without data.
     columns : sequence of Column
     n_rows : int
     strides, starts : mapping
         By control of the grid: how far its step moves among the states, where it starts.
     """
-    spec = without_placeholders(chart.to_dict())
+    spec = without_placeholders(spec)
     # What no control changes comes first: the browser then looks it up once.
     steps = [
         {"calculate": look_up(c) if c.row_stride else c.name, "as": c.name}
@@ -219,13 +219,13 @@ def with_rows(spec: dict, parameters: list, data: dict, transforms: list) -> dic
     return {**spec, "params": parameters, "data": data, "transform": transforms}
 
 
-def first_state_spec(chart, frame: pd.DataFrame, columns: Sequence[Column], starts: Mapping):
+def first_state_spec(spec: dict, frame: pd.DataFrame, columns: Sequence[Column], starts: Mapping):
     """Specification of the state that an explorer starts with, its rows written into it.
 
     Parameters
     ----------
-    chart : altair.TopLevelMixin
-        Without data.
+    spec : dict
+        Of a chart without data.
     frame : DataFrame
         The rows.
     columns : sequence of Column
@@ -237,8 +237,10 @@ def first_state_spec(chart, frame: pd.DataFrame, columns: Sequence[Column], star
         for column in columns
         if not column.row_stride
     ]
-    spec = without_placeholders(chart.to_dict())
-    for parameter in spec.get("params", []):
-        parameter["value"] = starts.get(parameter["name"], parameter.get("value"))
+    spec = without_placeholders(spec)
+    own = [
+        {**parameter, "value": starts.get(parameter["name"], parameter.get("value"))}
+        for parameter in spec.get("params", [])
+    ]
     rows = frame.assign(row=np.arange(len(frame))).to_dict("records")
-    return with_rows(spec, parameters, {"values": rows}, [])
+    return with_rows({**spec, "params": own}, parameters, {"values": rows}, [])

@@ -191,14 +191,14 @@ def names_chosen(made: Mapping[str, widgets.Widget]) -> list[str]:
     return [name for name, control in made.items() if not isinstance(control, sliders)]
 
 
-def players(made: Mapping[str, widgets.Widget], charts: Sequence) -> dict[str, widgets.Play]:
+def players(made: Mapping[str, widgets.Widget], specs: Sequence[dict]) -> dict[str, widgets.Play]:
     """Play buttons for the ranges; nothing moves before a reader presses one.
 
     The description is what a range's lowest value means, ``usermeta["lowest"]`` of a chart.
     """
     lowest = {}
-    for chart in charts:
-        lowest |= chart.to_dict(validate=False).get("usermeta", {}).get("lowest", {})
+    for spec in specs:
+        lowest |= spec.get("usermeta", {}).get("lowest", {})
     buttons = {}
     for name, control in made.items():
         if isinstance(control, widgets.IntSlider):

@@ -6,14 +6,18 @@ Each function here is, or returns, a function of control values that gives one r
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 
 from helpers.charts import MOVES, PER_UNIT
+from helpers.data import check_number
 from helpers.data.simulate import SCENARIOS, create_data, true_coefficients
-from helpers.models import MixedFit, fit_by_cluster, fit_many, fit_mixed, profile_limits
+from helpers.models import Estimates, MixedFit, fit_by_cluster, fit_many, fit_mixed, profile_limits
 from helpers.tables import (
     random_covariance,
     random_effect_correlations,
@@ -41,6 +45,17 @@ SHRINKAGE_VIEW = {"Intercept": (-1.5, 3.5), "x": (-2.0, 3.0)}
 _N_CLUSTERS = 100
 GRID_POINTS = 81
 EFFECTS = ["Intercept", "x"]
+# Settings that change neither who is drawn nor how: their worlds are fitted together.
+_SDS = tuple(
+    itertools.product(
+        *(SHRINKAGE_CONTROLS[n] for n in ("sd_of_intercepts", "sd_of_slopes", "residual_sd"))
+    )
+)
+_PULLED = ["number", "n"]
+_PULLED += [f"{which}_{effect}" for effect in EFFECTS for which in ("no", "partial")]
+_PULLED += [f"{which}_{effect}" for which in ("true", "fixed") for effect in EFFECTS]
+_PULLED += ["log_own_error", "log_mixed_error", "error_correlation"]
+_N_DESIGNS = 36
 
 
 def shrinkage_presets() -> dict[str, dict]:
@@ -107,69 +122,108 @@ def shrinkage_sample(
     0       1  10  0.08       0.33  0.24
     """
     unequal = cluster_sizes == "unequal"
-    clusters, fits = _world(
+    sds = (
+        check_number("sd_of_intercepts", sd_of_intercepts, minimum=0),
+        check_number("sd_of_slopes", sd_of_slopes, minimum=0),
+        check_number("residual_sd", residual_sd, minimum=0),
+    )
+    together = _SDS if sds in _SDS else (sds,)
+    worlds = _worlds(
+        together,
         obs_per_cluster=observations_per_cluster * (2 if unequal else 1),
         n_cluster=_N_CLUSTERS,
-        sigma=residual_sd,
-        sd_int=sd_of_intercepts,
-        sd_slope=sd_of_slopes,
         balanced=0.5 if unequal else 1,
         seed=sample,
     )
-    return clusters.assign(
-        unequal=int(unequal),
-        outside=_count_outside(clusters),
-        **_read_outs(fits),
-        **_errors(clusters[clusters["n"] > 1]),
+    at = together.index(sds)
+    return pd.DataFrame(
+        {
+            **_clusters(worlds, at),
+            "unequal": int(unequal),
+            "outside": _count_outside(worlds, at),
+            **_read_outs(worlds.fits[at]),
+            **_errors(worlds, at),
+        }
     )
 
 
-def _world(**arguments):
-    """Simulate data and fit the mixed model: the clusters beside their truth, and the fit."""
-    data = create_data(**arguments)
-    fits = fit_many("y ~ x + (x | cluster)", data, data[["y"]], effects=True)
-    clusters = _clusters(data, fits)
-    truth = true_coefficients(**arguments).set_index("cluster").loc[clusters["number"]]
-    for effect in EFFECTS:
-        clusters[f"true_{effect}"] = truth[effect].to_numpy()
-    return clusters, fits
+@dataclass(frozen=True)
+class _Worlds:
+    """Worlds that differ in standard deviations alone; without a line, what is own is missing."""
+
+    n: np.ndarray  # (clusters,)
+    own: np.ndarray  # (worlds, clusters, effects)
+    partial: np.ndarray
+    true: np.ndarray
+    fits: Estimates
 
 
-def _count_outside(clusters) -> int:
-    outside = [
-        ~clusters[f"no_{effect}"].between(low, high)
-        for effect, (low, high) in SHRINKAGE_VIEW.items()
-    ]
-    return int((np.logical_or(*outside) & (clusters["n"] > 1)).sum())
-
-
-def _clusters(data, fits) -> pd.DataFrame:
-    fixed = pd.Series(fits.fixed[0], EFFECTS)
-    labels = np.sort(data["cluster"].unique())
-    partial = pd.DataFrame(fits.fixed[0] + fits.effects[0], labels, EFFECTS)
-    own = fit_by_cluster("y ~ x", data, "cluster").set_index("cluster")
-    everybody = np.arange(1, _N_CLUSTERS + 1)
+@lru_cache(maxsize=_N_DESIGNS)
+def _worlds(sds, **design) -> _Worlds:
+    """Make the data of all sds from the same standard normal numbers, and fit them together."""
+    noise = create_data(**design, intercept=0, beta=0, sigma=1, sd_int=0, sd_slope=0)
+    cluster, x = noise["cluster"].to_numpy() - 1, noise["x"].to_numpy()
+    effects_sds, residual_sds = np.array(sds)[:, None, :2], np.array(sds)[:, 2]
+    fixed, above = (
+        true_coefficients(**design, sd_int=sd, sd_slope=sd)[EFFECTS].to_numpy() for sd in (0, 1)
+    )
+    true = fixed + effects_sds * (above - fixed)
+    lines = true[:, cluster, 0] + true[:, cluster, 1] * x
+    responses = lines.T + np.outer(noise["y"], residual_sds)
+    fits = fit_many("y ~ x + (x | cluster)", noise, responses, effects=True)
+    there = np.unique(cluster)
     # No rows at all: a new cluster, for which the best guess is the fixed effect.
-    partial = partial.reindex(everybody).fillna(fixed)
-    table = pd.DataFrame({"number": everybody, "n": own["n"].reindex(everybody, fill_value=0)})
-    for effect in EFFECTS:
-        table[f"no_{effect}"] = own[effect].reindex(everybody).fillna(partial[effect])
-        table[f"partial_{effect}"] = partial[effect]
-    return table.reset_index(drop=True)
+    partial = np.repeat(fits.fixed[:, None], _N_CLUSTERS, axis=1)
+    partial[:, there] += fits.effects
+    # Least squares is linear: own lines are the truth, and what it makes of the residuals.
+    off = np.full((_N_CLUSTERS, len(EFFECTS)), np.nan)
+    off[there] = fit_by_cluster("y ~ x", noise, "cluster")[EFFECTS]
+    own = true + residual_sds[:, None, None] * off
+    return _Worlds(np.bincount(cluster, minlength=_N_CLUSTERS), own, partial, true, fits)
 
 
-def _read_outs(fits) -> dict[str, float]:
-    sds = np.sqrt(fits.covariance[0].diagonal())
-    shrunk = np.diagonal(fits.shrinkage[0].mean(axis=0))
+def _clusters(worlds, at) -> dict[str, np.ndarray]:
+    """Columns of the clusters; one without a line of its own stands where the model puts it."""
+    partial, true = worlds.partial[at], worlds.true[at]
+    own = np.where(np.isnan(worlds.own[at]), partial, worlds.own[at])
+    columns = {"number": np.arange(1, _N_CLUSTERS + 1), "n": worlds.n}
+    for column, effect in enumerate(EFFECTS):
+        columns[f"no_{effect}"] = own[:, column]
+        columns[f"partial_{effect}"] = partial[:, column]
+    return columns | {f"true_{effect}": true[:, i] for i, effect in enumerate(EFFECTS)}
+
+
+def _count_outside(worlds, at) -> int:
+    low, high = np.transpose([SHRINKAGE_VIEW[effect] for effect in EFFECTS])
+    return int(((worlds.own[at] < low) | (worlds.own[at] > high)).any(axis=1).sum())
+
+
+def _read_outs(fit) -> dict[str, float]:
+    sds = np.sqrt(fit.covariance.diagonal())
+    shrunk = np.diagonal(fit.shrinkage.mean(axis=0))
     # A variance of zero has no correlation.
-    correlation = fits.covariance[0, 0, 1] / sds.prod() if sds.all() else 0.0
+    correlation = fit.covariance[0, 1] / sds.prod() if sds.all() else 0.0
     return {
-        **{f"fixed_{effect}": fits.fixed[0, at] for at, effect in enumerate(EFFECTS)},
+        **{f"fixed_{effect}": fit.fixed[at] for at, effect in enumerate(EFFECTS)},
         **{f"sd_{effect}": sds[at] for at, effect in enumerate(EFFECTS)},
-        "sd_residual": fits.sigma[0],
+        "sd_residual": fit.sigma,
         "correlation": correlation,
-        "singular": int(fits.singular[0]),
+        "singular": int(fit.singular),
         **{f"shrinkage_{effect}": 1 - shrunk[at] for at, effect in enumerate(EFFECTS)},
+    }
+
+
+def _errors(worlds, at) -> dict[str, float]:
+    """Errors of the slopes of clusters with a line of their own."""
+    lines = ~np.isnan(worlds.own[at, :, 1])
+    true = worlds.true[at, lines, 1]
+    own, mixed = worlds.own[at, lines, 1] - true, worlds.partial[at, lines, 1] - true
+    a, b = np.sqrt((own**2).mean()), np.sqrt((mixed**2).mean())
+    # Logarithms, so that steps of a packed column are as fine for small errors as for large ones.
+    return {
+        "log_own_error": np.log(a),
+        "log_mixed_error": np.log(b),
+        "error_correlation": (own * mixed).mean() / (a * b),
     }
 
 
@@ -198,9 +252,7 @@ def pulled_clusters(world) -> pd.DataFrame:
     >>> np.exp(frame[["log_own_error", "log_mixed_error"]].iloc[0]).round(3).tolist()
     [0.385, 0.222]
     """
-    clusters, fits = _world(**SCENARIOS[world])
-    fixed = {f"fixed_{effect}": fits.fixed[0, at] for at, effect in enumerate(EFFECTS)}
-    return clusters.assign(**fixed, **_errors(clusters[clusters["n"] > 1]))
+    return shrinkage_sample(**shrinkage_presets()[world])[_PULLED]
 
 
 def pulled_worlds() -> pd.DataFrame:
@@ -218,18 +270,6 @@ def pulled_worlds() -> pd.DataFrame:
     """
     frames = [pulled_clusters(world).assign(world=world) for world in SCENARIOS]
     return pd.concat(frames, ignore_index=True)
-
-
-def _errors(clusters) -> dict[str, float]:
-    # Logarithms, so that steps of a packed column are as fine for small errors as for large ones.
-    own = clusters["no_x"] - clusters["true_x"]
-    mixed = clusters["partial_x"] - clusters["true_x"]
-    a, b = np.sqrt((own**2).mean()), np.sqrt((mixed**2).mean())
-    return {
-        "log_own_error": np.log(a),
-        "log_mixed_error": np.log(b),
-        "error_correlation": (own * mixed).mean() / (a * b),
-    }
 
 
 def one_effect(n=10, tau=0.5, sigma=1.0) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import sys
 import time
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, ModuleType
@@ -25,14 +25,17 @@ from IPython import get_ipython
 from IPython.display import clear_output
 from tqdm import tqdm
 
+from helpers.charts import BUILDS_THE_BOOK
 from helpers.controls.base import RESERVED, SIZE_LIMIT, ExploreError
 
 PACKAGE = Path(__file__).parents[1]
 #: So many grids are kept; a new one takes the place of the one that was not used for longest.
 GRIDS_KEPT = 60
 _LARGEST = 2**15 - 1
-# Seconds of work from which starting processes pays.
+# Seconds of work from which starting processes pays, and after which that is asked: the first
+# results may have filled caches for all.
 _WORTH_PROCESSES = 4
+_TRIAL = 1
 
 
 @dataclass(frozen=True)
@@ -155,32 +158,43 @@ def evaluate(
     combinations = [
         dict(zip(offered, values, strict=True)) for values in itertools.product(*offered.values())
     ]
-    began = time.perf_counter()
     first = _checked(function, combinations[0], None)
-    seconds = time.perf_counter() - began
     _check_names(function, first, taken)
     _check_size(first, len(combinations), offered)
     cached = _cache_file(function, offered)
     stored = _read(cached)
     if stored is None:
-        n_jobs = -1 if seconds * len(combinations) > _WORTH_PROCESSES else 1
-        stored = _stack(_results(function, combinations, first, n_jobs))
+        stored = _stack(_results(function, combinations, first))
         _write(cached, stored)
     return stored
 
 
-def _results(function, combinations, first, n_jobs) -> list[pd.DataFrame]:
-    tasks = (joblib.delayed(_attempt)(function, values, first) for values in combinations)
-    results = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(tasks)
-    frames = []
-    for result in tqdm(results, total=len(combinations), desc="states", file=sys.stdout, delay=1):
-        if isinstance(result, ExploreError):
-            # Where in which process it failed says nothing to the reader; the message does.
-            raise result from None
-        frames.append(result)
+def _results(function, combinations, first) -> list[pd.DataFrame]:
+    others = _others(function, combinations[1:], first)
+    shown = {"initial": 1, "total": len(combinations), "desc": "states"}
+    frames = [first, *tqdm(others, **shown, file=sys.stdout, delay=1)]
     if get_ipython():
         clear_output()  # of the progress bar
     return frames
+
+
+def _others(function, combinations, first) -> Iterator[pd.DataFrame]:
+    """Yield results in order, from several processes if a second's worth shows that they pay."""
+    began, done = time.perf_counter(), 0
+    while done < len(combinations) and time.perf_counter() - began < _TRIAL:
+        yield _checked(function, combinations[done], first)
+        done += 1
+    left = len(combinations) - done
+    expected = left * (time.perf_counter() - began) / max(done, 1)
+    tasks = (joblib.delayed(_attempt)(function, values, first) for values in combinations[done:])
+    # The book's build has a kernel for each processor.
+    pays = expected > _WORTH_PROCESSES and BUILDS_THE_BOOK not in os.environ
+    n_jobs = -1 if pays else 1
+    for result in joblib.Parallel(n_jobs=n_jobs, return_as="generator")(tasks):
+        if isinstance(result, ExploreError):
+            # Where in which process it failed says nothing to the reader; the message does.
+            raise result from None
+        yield result
 
 
 def _attempt(function, values, first) -> pd.DataFrame | ExploreError:
@@ -216,13 +230,19 @@ def _checked(function, values, first) -> pd.DataFrame:
             f"{len(first)} rows of {list(first)}. Return the same shape for every combination."
         )
     for name, column in frame.items():
-        numeric = pd.api.types.is_numeric_dtype(column)
-        if column.isna().any() or (numeric and not np.isfinite(column).all()):
+        if not _is_complete(column):
             raise ExploreError(
                 f"{called} has missing or infinite values in its column {name}. "
                 "Leave such rows out, or replace the values in the function."
             )
     return frame
+
+
+def _is_complete(column) -> bool:
+    """Whether a column's values are all there, and finite if they are numbers."""
+    if not pd.api.types.is_numeric_dtype(column):
+        return not column.isna().any()
+    return bool(np.isfinite(column.to_numpy(float, na_value=np.nan)).all())
 
 
 def _check_names(function, first, taken) -> None:

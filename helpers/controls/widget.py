@@ -209,10 +209,10 @@ def explore(
     columns, states = pack(frames)
     signals = {name: position(control) for name, control in made.items()}
     steps, n_rows = strides(grid), next(iter(frames.values())).shape[1]
-    specs = [live_spec(part, columns, n_rows, steps, signals) for part in charts]
+    specs = [part.to_dict() for part in charts]
     widget = SignalChart(
         signals,
-        specs=specs,
+        specs=[live_spec(spec, columns, n_rows, steps, signals) for spec in specs],
         states=compress(states),
         presets=settings,
         columns=getattr(chart, "columns", 0),
@@ -222,10 +222,10 @@ def explore(
         widgets.jslink((control, linked_trait(control)), (widget, name))
     first = sum(signals[name] * step for name, step in steps.items())
     frame = pd.DataFrame({c.name: c.unpack(states, first, n_rows) for c in columns})
-    first_state = [first_state_spec(part, frame, columns, signals) for part in charts]
+    first_state = [first_state_spec(spec, frame, columns, signals) for spec in specs]
     if presets:
         made = {"preset": preset_control(presets, widget), **made}
-    return Explorer(made, widget, players(made, charts), first_state, folds or {})
+    return Explorer(made, widget, players(made, specs), first_state, folds or {})
 
 
 def _parameters(chart):
