@@ -54,7 +54,8 @@ tools: $(VENV)/installed-tests
 test: browser book tools
 	@if [ -e .git ]; then PATH="$$(cd "$(BIN)" && pwd):$$PATH" pre-commit run --all-files; else \
 		echo "No git repository here: the checks of .pre-commit-config.yaml are skipped."; fi
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+	# Four on two cores: those that drive a browser wait half of their time.
+	$(BIN)/python -m pytest --numprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 # Ten minutes; writes the numbers of the page "How fast is it?". Quiet machine, please.
 bench: $(VENV)/installed-tests

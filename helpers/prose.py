@@ -17,6 +17,7 @@ from helpers.data import FOLDER_VARIABLE
 _PREFIX = "application/papermill.record/"
 #: Kind of the output of an expression that failed.
 FAILURE = "text/x-failure"
+_NEGATIVE = re.compile(r"(?<![\w.-])-(\d[\d,]*\.?\d*)")
 _NOT_A_NUMBER = re.compile(r"\b(nan|NAN|inf|INF|NaT)\b|<NA>|^None$")
 
 
@@ -125,7 +126,7 @@ def evaluate(namespace: Mapping[str, object], expressions: Mapping[str, str]) ->
 def _as_text(value):
     """Return a text or a count; JupyterLab would show anything else in another form."""
     if type(value) is int:
-        return str(value)
+        value = str(value)
     if not isinstance(value, str):
         raise TypeError(
             f"it is a {type(value).__name__}; only a text or a plain int can stand in the text. "
@@ -133,4 +134,10 @@ def _as_text(value):
         )
     if _NOT_A_NUMBER.search(value):
         raise ValueError(f"it is {value!r}; only finite numbers can stand in the text.")
-    return value
+    return _NEGATIVE.sub(_with_minus, value)
+
+
+def _with_minus(negative):
+    """Write a number with a minus sign, or none if it was rounded to zero."""
+    digits = negative[1]
+    return f"−{digits}" if digits.strip("0.,") else digits

@@ -32,8 +32,8 @@ DRAWN = """() => {
         && announced.every((still) => still.classList.contains("explore-replaced"));
 }"""
 UNFOLD = "document.querySelectorAll('.explore-fold').forEach((fold) => (fold.open = true))"
-# Bring the explorers near the window, one after the other, and return to where the page was. Each is
-# given time to draw: on a busy machine the browser may not look at the window for a second or more.
+# Bring the explorers near the window, one after the other, and return to where the page was. Each
+# has time to draw: on a busy machine the browser may not look at the window for a second or more.
 APPROACH = """async () => {
     const top = scrollY;
     const drawn = (box) => {
@@ -104,6 +104,8 @@ class Visit:
             # What predictions hide is shown, as a reader of the page Progress may wish.
             self.context.add_init_script(SHOW_PREDICTED)
         self.page = self.context.new_page()
+        # Four browsers on two cores: what takes a second alone may take twenty.
+        self.page.set_default_timeout(90_000)
         self.troubles = []
         self.page.route("**/*", lambda route: self._answer(route, address))
         self.page.on("console", self._hear)

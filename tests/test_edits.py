@@ -21,7 +21,7 @@ CHAPTERS = Path(__file__).resolve().parents[1] / "chapters"
 SMALLER = [
     (r"n_datasets = 10_000", "n_datasets = 60"),
     (r"n_datasets=\d+", "n_datasets=60"),
-    (r"coverage_study\((fit|eight)", r"coverage_study(\1, n_datasets=60"),
+    (r"coverage_study\(fit", "coverage_study(fit, n_datasets=60"),
 ]
 
 

@@ -39,7 +39,7 @@ def notebook(lab, browser):
     """Open the chapter with a double click and run all its cells."""
     address, _ = lab
     page = browser.new_page(viewport={"width": 1280, "height": 1500})
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(180_000)
     page.goto(f"{address}/lab")
     page.locator(".jp-DirListing-item", has_text="shrinkage.ipynb").dblclick()
     wait_for_kernel(page)
@@ -156,7 +156,7 @@ def outputs_on_disk(address):
 def test_a_saved_notebook_shows_a_picture_until_its_explorer_runs_again(lab, browser):
     address, _ = lab
     page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(180_000)
     live, still = page.locator(".explore svg.marks"), page.locator(".explore-still img")
     for _ in range(2):
         page.goto(f"{address}/lab/tree/kept.ipynb?reset")
@@ -179,7 +179,7 @@ def test_a_saved_notebook_shows_a_picture_until_its_explorer_runs_again(lab, bro
 def test_an_exported_notebook_shows_its_figures_to_whoever_has_not_run_it(lab, browser):
     address, _ = lab
     page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(180_000)
     page.goto(f"{address}/lab/tree/exported.ipynb?reset")
     wait_for_kernel(page)
     images = page.locator(".jp-OutputArea-output img").all()
@@ -196,7 +196,7 @@ def exercise(course, browser, tmp_path_factory):
     shutil.unpack_archive(course.handouts / f"{course.name}.zip", folder)
     with running_lab(folder, settings, PYTHONPATH="") as (address, _):
         page = browser.new_page(viewport={"width": 1280, "height": 1500})
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(180_000)
         page.goto(f"{address}/lab/tree/{course.name}/e2-sleep.ipynb")
         wait_for_kernel(page)
         yield page

@@ -247,7 +247,7 @@ def launched(binder, browser):
     opened = {}
     # One context, so that JupyterLab's scripts are read once.
     context = browser.new_context(viewport={"width": 1280, "height": 1500})
-    context.set_default_timeout(60_000)
+    context.set_default_timeout(180_000)
 
     def follow(name):
         link = urlsplit(links_of(name)["mybinder.org"])

@@ -170,6 +170,20 @@ def test_an_expression_that_gives_no_number_to_show_is_named(evaluated, expressi
     assert text.startswith(f"{{eval}}`{expression}` fails: ") and cause in text
 
 
+@pytest.mark.parametrize(
+    ("expression", "shown"),
+    [
+        ("-3", "−3"),
+        ("f'{-0.296:.3f} to {0.128:.3f}'", "−0.296 to 0.128"),
+        ("f'({-1234:,}, {-0.5})'", "(−1,234, −0.5)"),
+        ("f'{-0.001:.2f}'", "0.00"),
+        ("'2026-11-25 and a-1, 3-5'", "2026-11-25 and a-1, 3-5"),
+    ],
+)
+def test_negative_numbers_have_a_minus_and_zero_has_none(evaluated, expression, shown):
+    assert evaluated(expression) == ("plain", shown)
+
+
 def test_words_like_nan_are_no_numbers(evaluated):
     assert evaluated("'None of the infants'") == ("plain", "None of the infants")
 

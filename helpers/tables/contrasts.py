@@ -148,7 +148,9 @@ def _adjust(table, n_levels) -> pd.DataFrame:
     from scipy.stats import studentized_range
 
     df = table["df"].to_numpy()
-    quantile = studentized_range.ppf(LEVEL, n_levels, df) / np.sqrt(2)
+    # A quantile takes an eighth of a second, and most pairs have the same degrees of freedom.
+    different, place = np.unique(df, return_inverse=True)
+    quantile = studentized_range.ppf(LEVEL, n_levels, different)[place] / np.sqrt(2)
     margin = quantile * table["se"]
     statistic = np.sqrt(2) * table["t"].abs().to_numpy()
     return table.assign(
