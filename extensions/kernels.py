@@ -33,12 +33,17 @@ from myst_nb.core.read import create_nb_reader
 from traitlets import default
 
 LAUNCHER = "ipykernel_launcher"
+# System libraries of other systems do not survive a fork.
+FORKS = sys.platform == "linux"
 
 
 def setup(app):
     """Connect to Sphinx, and to myst-nb, which has no option for it."""
     executed_ahead = ExecutedAhead()
     cache.single_nb_execution = executed_ahead.take_or_execute
+    if FORKS:
+        # Its imports take as long as Sphinx takes to its first page.
+        app.connect("config-inited", lambda app, config: SocketKernel.server.process)
     # After every other extension has had its say on which pages are read.
     app.connect("env-before-read-docs", executed_ahead.start, priority=900)
     app.connect("build-finished", executed_ahead.stop)
@@ -46,7 +51,7 @@ def setup(app):
 
 
 class ForkServer:
-    """The process whose copies the kernels are, started when the first is asked for."""
+    """The process whose copies the kernels are, started when it is asked for."""
 
     def __init__(self):
         self.lock = Lock()
@@ -101,8 +106,8 @@ class SocketKernel(AsyncKernelManager):
         return f"{folder}/kernel.json"
 
     async def _async_launch_kernel(self, kernel_cmd, **options):
-        """Start the kernel; system libraries of other systems than Linux do not survive a fork."""
-        if sys.platform != "linux" or LAUNCHER not in kernel_cmd:
+        """Start the kernel as a copy of the server where that is possible."""
+        if not FORKS or LAUNCHER not in kernel_cmd:
             return await super()._async_launch_kernel(kernel_cmd, **options)
         arguments = kernel_cmd[kernel_cmd.index(LAUNCHER) + 1 :]
         started = self.server.start_kernel(

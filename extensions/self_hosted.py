@@ -13,7 +13,7 @@ import json
 import re
 import shutil
 import sys
-from importlib.metadata import files
+from importlib.metadata import files, version
 from pathlib import Path
 
 import vl_convert
@@ -70,9 +70,22 @@ def write_scripts(app):
         raise ExtensionError("widgets.js should ask for anywidget.js?v=CHECKSUM")
     asked = widgets.replace("v=CHECKSUM", f"v={checksum(static / 'anywidget.js')}")
     (static / "widgets.js").write_text(asked, encoding="utf-8")
-    (static / "vega.js").write_text(vega_bundle(), encoding="utf-8")
+    shutil.copy(kept_bundle(Path(app.srcdir, "_build", ".vega")), static / "vega.js")
     (static / "controls.js").write_text(controls_script(), encoding="utf-8")
     shutil.copy(EXPLORE / "explore.css", static / "explore.css")
+
+
+def kept_bundle(folder):
+    """Return the file of Vega's bundle, of an earlier build if that had the same package."""
+    path = folder / f"{version('vl-convert-python')}.js"
+    if not path.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        # Under its name a file is whole, even if the build is interrupted.
+        partial = path.with_suffix(".part")
+        partial.write_text(vega_bundle(), encoding="utf-8")
+        partial.replace(path)
+    return path
 
 
 def vega_bundle():

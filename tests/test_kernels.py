@@ -101,7 +101,7 @@ def test_kernels_end_with_the_process_they_are_copies_of(tmp_path):
     own.stop()
 
 
-def test_a_build_that_executes_nothing_starts_no_server():
+def test_a_server_never_asked_for_is_not_started_to_be_stopped():
     idle, before = kernels.ForkServer(), psutil.Process().children()
     idle.stop()
     assert psutil.Process().children() == before
