@@ -17,6 +17,7 @@ from helpers import (
     explore,
     explorers,
     fit_by_cluster,
+    fit_many,
     fit_mixed,
     load_gpa,
     load_pupils,
@@ -25,6 +26,7 @@ from helpers import (
     shrinkage,
     summarize_fits,
     treatment_clusters,
+    true_coefficients,
     variance_components,
 )
 
@@ -53,6 +55,49 @@ def test_presets_are_the_scenarios(name):
     }.items():  # fmt: skip
         assert frame[column].nunique() == 1
         assert frame[column].iloc[0] == pytest.approx(estimates[title], abs=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_worlds_fitted_together_are_as_if_fitted_alone(seed):
+    chance = np.random.default_rng(seed)
+    offered = {
+        name: list(values.values()) if isinstance(values, dict) else values
+        for name, values in explorers.SHRINKAGE_CONTROLS.items()
+    }
+    chosen = {name: values[chance.integers(len(values))] for name, values in offered.items()}
+    twice = 2 if chosen["cluster_sizes"] == "unequal" else 1
+    arguments = {
+        "obs_per_cluster": chosen["observations_per_cluster"] * twice,
+        "sd_int": chosen["sd_of_intercepts"],
+        "sd_slope": chosen["sd_of_slopes"],
+        "sigma": chosen["residual_sd"],
+        "balanced": 1 / twice,
+        "seed": chosen["sample"],
+    }
+    data = create_data(**arguments)
+    fits = fit_many(FORMULA, data, data[["y"]], effects=True)
+    own = fit_by_cluster("y ~ x", data, "cluster").query("n > 1").set_index("cluster")
+    truth = true_coefficients(**arguments).set_index("cluster")
+    labels, effects = np.unique(data["cluster"]), ["Intercept", "x"]
+    mixed = pd.DataFrame(fits.fixed[0] + fits.effects[0], labels, effects)
+    frame = explorers.shrinkage_sample(**chosen).set_index("number")
+    for which, expected in {"no": own, "partial": mixed, "true": truth}.items():
+        shown = frame.loc[expected.index, [f"{which}_{effect}" for effect in effects]]
+        assert np.abs(shown.to_numpy() - expected[effects].to_numpy()).max() < 1e-9
+    sds = np.sqrt(np.diag(fits.covariance[0]))
+    given_up = 1 - np.diagonal(fits.shrinkage[0].mean(axis=0))
+    expected = [*sds, fits.sigma[0], *given_up, *fits.fixed[0]]
+    names = ["sd_Intercept", "sd_x", "sd_residual", "shrinkage_Intercept", "shrinkage_x"]
+    told = frame[[*names, "fixed_Intercept", "fixed_x"]].iloc[0]
+    assert np.abs(told - expected).max() < 1e-9
+
+
+def test_a_world_off_the_grid_is_fitted_too():
+    frame = explorers.shrinkage_sample(sd_of_slopes=0.3)
+    fit = fit_mixed(FORMULA, create_data(sd_slope=0.3))
+    assert frame["sd_residual"].iloc[0] == pytest.approx(fit.sigma, abs=1e-6)
+    with pytest.raises(ValueError, match="sd_of_slopes is -1"):
+        explorers.shrinkage_sample(sd_of_slopes=-1)
 
 
 def test_a_cluster_without_rows_stands_at_the_fixed_effects():

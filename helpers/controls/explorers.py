@@ -51,11 +51,13 @@ _SDS = tuple(
         *(SHRINKAGE_CONTROLS[n] for n in ("sd_of_intercepts", "sd_of_slopes", "residual_sd"))
     )
 )
-_PULLED = ["number", "n"]
-_PULLED += [f"{which}_{effect}" for effect in EFFECTS for which in ("no", "partial")]
-_PULLED += [f"{which}_{effect}" for which in ("true", "fixed") for effect in EFFECTS]
-_PULLED += ["log_own_error", "log_mixed_error", "error_correlation"]
+# Two kinds of sizes and three samples for each number of observations.
 _N_DESIGNS = 36
+_PULLED = [
+    "number", "n", "no_Intercept", "partial_Intercept", "no_x", "partial_x",
+    "true_Intercept", "true_x", "fixed_Intercept", "fixed_x",
+    "log_own_error", "log_mixed_error", "error_correlation",
+]  # fmt: skip
 
 
 def shrinkage_presets() -> dict[str, dict]:
