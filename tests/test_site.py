@@ -29,7 +29,7 @@ CLIPPED = """() => [...document.querySelectorAll(".vega-chart svg, .explore svg.
     })"""
 
 
-CUT = """() => [...document.querySelectorAll("article :is(pre, table, .cell_output)")]
+CUT = """() => [...document.querySelectorAll("article :is(pre, table, div)")]
     .filter((box) => box.checkVisibility() && box.scrollWidth > box.clientWidth + 1)
     .filter((box) => getComputedStyle(box).overflowX !== "visible")
     .map((box) => `${box.tagName}: ${box.textContent.slice(0, 60)}`)"""
@@ -164,7 +164,7 @@ def test_the_offline_copy_opens_from_disk(offline, browser):
 def test_the_offline_notebooks_are_those_of_the_site(offline):
     copied = offline / "borrowing-strength-notebooks"
     for folder in (SITE, copied):
-        assert len(list(folder.rglob("*.ipynb"))) == 17
+        assert len(list(folder.rglob("*.ipynb"))) == 18
     for file in copied.rglob("*.*"):
         assert file.read_bytes() == (SITE / file.relative_to(copied)).read_bytes()
 
