@@ -121,7 +121,7 @@ def test_sentences_follow_a_reader_who_changes_the_seed(notebook):
     assert errors_on(notebook) == []
     world = create_data(seed=7, sd_slope=1)
     wait_for_criterion(notebook, f"{fit_mixed('y ~ x + (x | cluster)', world).criterion:.1f}")
-    assert any("“Up and down. With two effects”" in notice for notice in notices(notebook))
+    assert any("“shrinkage is … % for the intercepts”" in notice for notice in notices(notebook))
     assert "“The pull is weak”" not in "".join(notices(notebook))
 
 

@@ -29,6 +29,10 @@ CLIPPED = """() => [...document.querySelectorAll(".vega-chart svg, .explore svg.
     })"""
 
 
+CUT = """() => [...document.querySelectorAll("article :is(pre, table, div)")]
+    .filter((box) => box.checkVisibility() && box.scrollWidth > box.clientWidth + 1)
+    .filter((box) => getComputedStyle(box).overflowX !== "visible")
+    .map((box) => `${box.tagName}: ${box.textContent.slice(0, 60)}`)"""
 # A4 less the margins, in pixels of 1/96 inch.
 PAPER_WIDTH = 665
 CUT_ON_PAPER = """() => [...document.querySelectorAll("article :is(p, pre, table, svg, img, dt)")]
@@ -57,6 +61,7 @@ def seen_on(page, width, scheme, *, by_axe):
     return {
         "width": page.evaluate("document.documentElement.scrollWidth"),
         "clipped": page.evaluate(CLIPPED),
+        "cut": page.evaluate(CUT),
         "colours": page.evaluate(COLOURS),
         "violations": violations_on(page) if by_axe else [],
     }
@@ -84,6 +89,10 @@ def test_pages_open_from_disk_without_trouble(visited):
 def test_pages_fit_the_screen(visited, screen):
     assert visited.seen[screen]["width"] <= WIDTHS[screen[0]]
     assert visited.seen[screen]["clipped"] == []
+
+
+def test_no_table_or_code_is_cut_where_there_is_room(visited):
+    assert visited.seen["wide", "light"]["cut"] == []
 
 
 def test_axe_finds_no_serious_violations(visited):
@@ -155,7 +164,7 @@ def test_the_offline_copy_opens_from_disk(offline, browser):
 def test_the_offline_notebooks_are_those_of_the_site(offline):
     copied = offline / "borrowing-strength-notebooks"
     for folder in (SITE, copied):
-        assert len(list(folder.rglob("*.ipynb"))) == 17
+        assert len(list(folder.rglob("*.ipynb"))) == 18
     for file in copied.rglob("*.*"):
         assert file.read_bytes() == (SITE / file.relative_to(copied)).read_bytes()
 

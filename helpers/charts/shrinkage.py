@@ -372,7 +372,7 @@ def _counted(n) -> str:
 def _error_panel(part, effect) -> alt.LayerChart:
     order = part["scenario"].drop_duplicates().tolist()
     base = alt.Chart(part).encode(
-        alt.X("rmse:Q", title="RMSE"),
+        alt.X("rmse:Q", title="RMSE", axis=alt.Axis(tickCount=6)),
         alt.Y("scenario:N", sort=order, title=None, axis=alt.Axis(labelLimit=220)),
     )
     # Beside long labels there is room for one column only, on a phone.
