@@ -93,6 +93,8 @@ def slow_page(browser):
     page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
     page.set_default_timeout(120_000)
     page.add_init_script(WATCH)
+    # An explorer below a prediction waits for the reader otherwise.
+    page.add_init_script(browsing.SHOW_PREDICTED)
     tools, arrived = page.context.new_cdp_session(page), []
     tools.send("Network.enable")
     tools.on("Network.loadingFinished", lambda done: arrived.append(done["encodedDataLength"]))
@@ -154,6 +156,7 @@ def test_explorers_answer_at_once(browser, address, slower, limit):
     quietest = {}
     for name in PAGES:
         page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.add_init_script(browsing.SHOW_PREDICTED)
         page.goto(f"{address}/{name}.html")
         throttle = page.context.new_cdp_session(page)
         for number, explorer in enumerate(page.locator(".explore").all(), start=1):
