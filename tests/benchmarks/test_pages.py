@@ -29,9 +29,11 @@ WATCH = """
         clearInterval(seen);
     }, 30);
 """
+# One below a prediction waits for the reader.
+SEEN = '[...document.querySelectorAll(".explore")].filter((box) => box.checkVisibility())'
 ANSWERS = f"""async (number) => {{
     const wait = () => new Promise((again) => setTimeout(again, 50));
-    const box = () => document.querySelectorAll(".explore")[number];
+    const box = () => {SEEN}[number];
     while (!box()?.querySelector(".explore-charts svg.marks") || !box().querySelector("{CONTROL}"))
         await wait();
     const drawn = () => box().querySelector(".explore-charts").innerHTML;
@@ -93,8 +95,6 @@ def slow_page(browser):
     page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
     page.set_default_timeout(120_000)
     page.add_init_script(WATCH)
-    # An explorer below a prediction waits for the reader otherwise.
-    page.add_init_script(browsing.SHOW_PREDICTED)
     tools, arrived = page.context.new_cdp_session(page), []
     tools.send("Network.enable")
     tools.on("Network.loadingFinished", lambda done: arrived.append(done["encodedDataLength"]))
@@ -118,9 +118,7 @@ def cost_of_chapter(browser, address):
         "hero": at_top,
         "bytes": sum(arrived),
     }
-    scrolled = page.evaluate(
-        "document.querySelectorAll('.explore')[1].scrollIntoView(); performance.now()"
-    )
+    scrolled = page.evaluate(f"{SEEN}[1].scrollIntoView(); performance.now()")
     cost["explorer"] = page.evaluate(ANSWERS, 1) - scrolled
     page.context.close()
     return cost
