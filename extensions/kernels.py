@@ -41,9 +41,6 @@ def setup(app):
     """Connect to Sphinx, and to myst-nb, which has no option for it."""
     executed_ahead = ExecutedAhead()
     cache.single_nb_execution = executed_ahead.take_or_execute
-    if FORKS:
-        # Its imports take as long as Sphinx takes to its first page.
-        app.connect("config-inited", lambda app, config: SocketKernel.server.process)
     # After every other extension has had its say on which pages are read.
     app.connect("env-before-read-docs", executed_ahead.start, priority=900)
     app.connect("build-finished", executed_ahead.stop)
@@ -72,6 +69,8 @@ class ForkServer:
         """End the server; kernels notice, and end too."""
         with self.lock:
             if "process" in vars(self):
+                # Not by the end of its orders: who was forked from this process may hold them open.
+                self.process.terminate()
                 self.process.communicate()
 
 
