@@ -111,12 +111,26 @@ def drawn_figure(app, payload, columns):
     """Return the figure of a specification."""
     spec = json.loads(payload)
     drawings = {form: drawing(app, spec, width) for form, width in forms(columns).items()}
-    spans = "".join(f'<span class="{form}">{svg}</span>' for form, svg in drawings.items())
+    spans = "".join(
+        f'<span class="{form}" style="aspect-ratio: {shape(svg)}">{svg}</span>'
+        for form, svg in drawings.items()
+    )
     label = html.escape(label_of(spec, next(iter(drawings.values()))), quote=True)
     return (
         f'<figure class="vega-chart columns-{columns}" role="img" aria-label="{label}">'
         f"{spans}</figure>"
     )
+
+
+def shape(svg):
+    """Return width and height of a drawing, as styles write them.
+
+    Examples
+    --------
+    >>> shape('<svg class="marks" viewBox="-24 0 748 310"/>')
+    '748 / 310'
+    """
+    return re.sub(r'.*?viewBox="\S+ \S+ (\S+) (\S+)".*', r"\1 / \2", svg, flags=re.S)
 
 
 def image(app, payload, columns):
