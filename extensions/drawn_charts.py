@@ -127,10 +127,10 @@ def shape(svg):
 
     Examples
     --------
-    >>> shape('<svg class="marks" viewBox="-24 0 748 310"/>')
-    '748 / 310'
+    >>> shape('<svg class="marks" width="700" height="310" viewBox="-24 0 748 310"/>')
+    '700 / 310'
     """
-    return re.sub(r'.*?viewBox="\S+ \S+ (\S+) (\S+)".*', r"\1 / \2", svg, flags=re.S)
+    return " / ".join(re.search(rf' {side}="([^"]*)"', svg)[1] for side in ("width", "height"))
 
 
 def image(app, payload, columns):

@@ -47,7 +47,7 @@ def test_a_chart_alone_has_a_wide_and_a_narrow_form(app):
 
 def test_the_shape_of_a_drawing_is_known_before_it_is_laid_out(app):
     page = drawn(app, figure())
-    boxes = re.findall(r'viewBox="\S+ \S+ (\S+) (\S+)"', page)
+    boxes = re.findall(r'class="marks" width="(\S+)" height="(\S+)"', page)
     shapes = re.findall(r'<span class="(?:wide|narrow)" style="aspect-ratio: (\S+) / (\S+)">', page)
     assert shapes == boxes and len(boxes) == 2
 
