@@ -463,6 +463,21 @@ def test_marks_move_between_presets_unless_motion_is_reduced(visit, address, mot
     assert (len(between) >= 2) == moves
 
 
+def test_names_chosen_in_a_hurry_wait_for_no_marks(visit, address):
+    page = visit().open(f"{address}/chapters/random-slopes.html")
+    explorer = page.locator(".explore:has(.explore-list)").first
+    charts = explorer.locator(".explore-charts")
+    moving = "charts => charts.classList.contains('explore-moving')"
+    select = explorer.locator("select").first
+    select.press("ArrowDown")
+    assert charts.evaluate(moving)
+    seen = [select.press("ArrowDown") or charts.evaluate(moving) for _ in range(3)]
+    assert seen[1:] == [False, False]
+    page.wait_for_timeout(1000)
+    select.press("ArrowUp")
+    assert charts.evaluate(moving)
+
+
 def test_a_tap_near_a_cluster_chooses_it(visit, address):
     page = visit(has_touch=True).open(f"{address}/chapters/shrinkage.html")
     for explorer, layer in ((page.locator(".explore").last, 3), (page.locator(LINKED), 3)):
