@@ -23,6 +23,7 @@ from helpers.controls.explorers import (
     weights_at,
 )
 from tests.browsing import PAGES, SITE
+from tests.test_site import CLIPPED
 
 EXPLORERS = {
     "chapters/index": 1,
@@ -547,6 +548,29 @@ def test_the_chart_stays_in_view_while_its_controls_are_used(visit, address, wid
                 return handle === document.elementFromPoint(box.x + 5, box.y + box.height / 2);
             }"""
         )
+
+
+# Controls, and what is in them, that reach beyond their explorer.
+BEYOND = """() => [...document.querySelectorAll(".explore :is(.explore-control, .explore-tools) *")]
+    .filter((part) => part.checkVisibility())
+    .filter((part) => {
+        const box = part.getBoundingClientRect();
+        const room = part.closest(".explore").getBoundingClientRect();
+        return box.width && (box.right > room.right + 1 || box.left < room.left - 1);
+    })
+    .map((part) => part.outerHTML.slice(0, 90))"""
+
+
+@pytest.mark.parametrize("name", ["chapters/shrinkage", "chapters/your-data"])
+@pytest.mark.parametrize(("width", "height"), [(320, 640), (640, 450)])
+def test_explorers_fit_the_smallest_phone_and_twofold_zoom(visit, address, name, width, height):
+    visited = visit(width=width)
+    visited.page.set_viewport_size({"width": width, "height": height})
+    page = visited.open(f"{address}/{name}.html")
+    page.wait_for_timeout(300)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate(BEYOND) == []
+    assert page.evaluate(CLIPPED) == []
 
 
 def test_six_worlds_move_with_one_slider(visit, address):

@@ -196,8 +196,10 @@ function fitHeight(el, view) {
   const whole = view.signal("height");
   return () => {
     const room = parseFloat(getComputedStyle(el).maxHeight);
-    const around = svg.getBoundingClientRect().height - view.signal("height");
-    const height = Math.max(80, Math.min(whole, (room || Infinity) - around));
+    // Where charts are zoomed (explore.css), their pixels are smaller than those of the room.
+    const scale = svg.getBoundingClientRect().height / svg.height.baseVal.value;
+    const around = svg.height.baseVal.value - view.signal("height");
+    const height = Math.max(80, Math.min(whole, (room || Infinity) / scale - around));
     if (Math.abs(height - view.signal("height")) > 1) view.signal("height", height).runAsync();
   };
 }
