@@ -14,8 +14,9 @@ SCREENS = [("narrow", "light"), ("narrow", "dark"), ("wide", "dark"), ("wide", "
 WIDTHS = {"wide": 1280, "narrow": 390}
 # Each width and each scheme once, the hardest together.
 READ_BY_AXE = [("wide", "light"), ("narrow", "dark")]
+# Asked for its place, what is far from the window is laid out.
 CLIPPED = """() => [...document.querySelectorAll(".vega-chart svg, .explore svg.marks")]
-    .filter((drawing) => drawing.checkVisibility())
+    .filter((drawing) => drawing.getBoundingClientRect().width && drawing.checkVisibility())
     .flatMap((drawing) => {
         const frame = drawing.getBoundingClientRect();
         const room = drawing.closest("figure, .explore").getBoundingClientRect();
