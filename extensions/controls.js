@@ -4,7 +4,7 @@
 (() => {
   const STATE = 'script[type="application/vnd.jupyter.widget-state+json"]';
   const VIEW = 'script[type="application/vnd.jupyter.widget-view+json"]';
-  const { vega, manager } = document.currentScript.dataset;
+  const { vega, manager, top } = document.currentScript.dataset;
   const folder = vega.slice(0, vega.lastIndexOf("/") + 1);
   const models = new Map();
   let counted = 0;
@@ -283,7 +283,10 @@
     const charts = (of) => [of, ...(of.get("children") ?? []).map(modelOf).flatMap(charts)];
     for (const each of charts(model).filter((one) => one.draw)) {
       drawn.append(tools(drawn, each));
-      whenNear(still ?? place, () => each.draw(still));
+      const draw = () => each.draw(still);
+      // What the page begins with waits for nothing.
+      if (each.get("_aside") === top) draw();
+      else whenNear(still ?? place, draw);
     }
     return true;
   }
@@ -401,10 +404,10 @@
     const back = button("Back to A", () => settings.forEach(({ control, trait }, at) => control.set(trait, kept[at])));
     back.hidden = true;
     // In another room the marks would stand elsewhere.
-    let room = drawn.offsetWidth;
-    new ResizeObserver(() => {
-      if (room && room !== drawn.offsetWidth && kept.length) forget();
-      room = drawn.offsetWidth;
+    let room = 0;
+    new ResizeObserver(([{ contentRect: { width } }]) => {
+      if (room && room !== width && kept.length) forget();
+      room = width;
     }).observe(drawn);
     return [keep, back, said];
   }

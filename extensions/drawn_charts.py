@@ -111,12 +111,26 @@ def drawn_figure(app, payload, columns):
     """Return the figure of a specification."""
     spec = json.loads(payload)
     drawings = {form: drawing(app, spec, width) for form, width in forms(columns).items()}
-    spans = "".join(f'<span class="{form}">{svg}</span>' for form, svg in drawings.items())
+    spans = "".join(
+        f'<span class="{form}" style="aspect-ratio: {shape(svg)}">{svg}</span>'
+        for form, svg in drawings.items()
+    )
     label = html.escape(label_of(spec, next(iter(drawings.values()))), quote=True)
     return (
         f'<figure class="vega-chart columns-{columns}" role="img" aria-label="{label}">'
         f"{spans}</figure>"
     )
+
+
+def shape(svg):
+    """Return width and height of a drawing, as styles write them.
+
+    Examples
+    --------
+    >>> shape('<svg class="marks" width="700" height="310" viewBox="-24 0 748 310"/>')
+    '700 / 310'
+    """
+    return " / ".join(re.search(rf' {side}="([^"]*)"', svg)[1] for side in ("width", "height"))
 
 
 def image(app, payload, columns):

@@ -1,9 +1,10 @@
 """Leave out of the finished pages what they do not need, and mend what the theme writes into each.
 
-The theme loads Font Awesome, half a megabyte, for a dozen icons: they are drawn into the pages. Its
-scripts fail where a browser forbids to store anything: they get a store that forgets. Every script
-carries the checksum of its content, so a new page never meets an old script. A page for addresses
-that lead nowhere is added.
+The theme loads Font Awesome, as scripts and as fonts two thirds of a megabyte, for a dozen icons:
+they are drawn into the pages and the style sheet. It loads the index of the search where nothing is
+searched. Its scripts fail where a browser forbids to store anything: they get a store that forgets.
+Every script carries the checksum of its content, so a new page never meets an old script. A page
+for addresses that lead nowhere is added.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import html
 import re
 from functools import cache
 from pathlib import Path
+from urllib.parse import quote
 
 import pydata_sphinx_theme
 from sphinx.errors import ExtensionError
@@ -27,8 +29,25 @@ ICON = re.compile(
 )
 SIZES = {"fa-lg", "fa-fw", "fa-solid", "fa-regular", "fa-brands"}
 FONT_AWESOME = re.compile(r'\s*<script defer src="[^"]*/fontawesome\.js[^"]*"></script>')
+# The theme's own digests are of its version, whatever we change in its files.
 LOCAL = re.compile(
-    r'(?P<before><(?:script|link)\b[^>]*? (?:src|href)=")(?P<path>[^":?#]+\.(?:js|css))"'
+    r'(?P<before><(?:script|link)\b[^>]*? (?:src|href)=")'
+    r'(?P<path>[^":?#]+\.(?:js|css))(?:\?digest=\w+)?"'
+)
+# For a search while the reader types, which the theme offers and the book does not.
+TYPED_SEARCH = re.compile(
+    r'\s*<script [^>]*src="[^"]*(?:searchtools|language_data|searchindex)\.js[^"]*"></script>'
+)
+NO_TYPED_SEARCH = "DOCUMENTATION_OPTIONS.search_as_you_type = false"
+# In the theme's style sheet: a class for each of 1,400 icons, the icons that it uses itself, and
+# where it uses them.
+ICON_CLASSES = re.compile(r'(?:\.fa-[\w-]+:before,?)+\{content:"[^"]*"\}')
+NAMED_ICON = re.compile(r'(--pst-icon-[\w-]+):"(?:\\([0-9a-f]+)|([^"\\]))"')
+USED_ICON = re.compile(r"content:(var\(--pst-icon-[\w-]+\))")
+ICON_FONT = "font:var(--fa-font-solid)"
+MASKED = (
+    'content:"";display:inline-block;width:1em;height:1em;background:currentcolor;'
+    "mask:{0} center/contain no-repeat"
 )
 # Text need not wait for the theme's scripts. Those of the search are called where they stand.
 # The options are read by scripts in the text.
@@ -61,6 +80,11 @@ padding: 0 1rem; font: 1.1rem/1.6 system-ui, sans-serif; }}</style></head>
 or <a href="{root}search.html">search</a>.</p></main></body></html>
 """
 FIRST_SCRIPT = '<script data-cfasync="false">'
+# Else the theme's script says light or dark after the first paint, and all styles are found anew.
+LATE_THEME = 'dataset.theme = localStorage.getItem("theme") || "auto";'
+EARLY_THEME = """dataset.theme =
+      { light: "light", dark: "dark" }[document.documentElement.dataset.mode] ??
+      (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");"""
 
 
 def setup(app):
@@ -82,6 +106,8 @@ def mend_pages(app, exception):
     # It is shown at any address, so its links start at the root of the site.
     nowhere = NOWHERE.format(title=app.config.html_title, root=app.config.html_baseurl or "/")
     (site / "404.html").write_text(nowhere, encoding="utf-8")
+    sheet = site / "_static" / "styles" / "pydata-sphinx-theme.css"
+    sheet.write_text(mended_styles(sheet.read_text(encoding="utf-8")), encoding="utf-8")
     for path in site.rglob("*.html"):
         text = path.read_text(encoding="utf-8")
         if FIRST_SCRIPT in text:
@@ -94,6 +120,9 @@ def mended(text, folder):
     text = ICON.sub(drawn_icon, text)
     if SEARCHES not in text:
         text = WAITED_FOR.sub("<script defer ", text)
+        if NO_TYPED_SEARCH in text:
+            text = TYPED_SEARCH.sub("", text)
+    text = text.replace(LATE_THEME, EARLY_THEME, 1)
     text = text.replace(FIRST_SCRIPT, STORE + FIRST_SCRIPT, 1)
     return LOCAL.sub(lambda found: with_checksum(found, folder), text)
 
@@ -111,13 +140,33 @@ def drawn_icon(found):
     )
 
 
+def mended_styles(sheet):
+    """Return the theme's style sheet with its icons as drawings instead of letters of a font."""
+    if not USED_ICON.search(sheet):
+        raise ExtensionError("the theme's style sheet no longer says content:var(--pst-icon-...)")
+    sheet = ICON_CLASSES.sub("", sheet)
+    sheet = USED_ICON.sub(lambda found: MASKED.format(found[1]), sheet)
+    sheet = sheet.replace(ICON_FONT, "line-height:1")
+    return NAMED_ICON.sub(named_drawing, sheet)
+
+
+def named_drawing(found):
+    """Return the variable that holds an icon, with its drawing."""
+    code = found[2] or f"{ord(found[3]):x}"
+    width, height, path = icon("", "fa-solid", code)
+    box = f"viewBox='0 0 {width} {height}'"
+    drawing = f"<svg xmlns='http://www.w3.org/2000/svg' {box}><path d='{path}'/></svg>"
+    return f'{found[1]}:url("data:image/svg+xml,{quote(drawing)}")'
+
+
 @cache
-def icon(name, style):
+def icon(name, style, code=""):
     """Look up width, height and path of an icon in the theme's copy of Font Awesome."""
-    pattern = rf'[{{,]"?{re.escape(name)}"?:\[(\d+),(\d+),\[[^\]]*\],"[0-9a-f]*","([^"]*)"\]'
+    named, coded = re.escape(name) or r"[\w-]+", code or "[0-9a-f]*"
+    pattern = rf'[{{,]"?{named}"?:\[(\d+),(\d+),\[[^\]]*\],"{coded}","([^"]*)"\]'
     found = re.findall(pattern, ICONS.read_text(encoding="utf-8"))
     if not found:
-        raise ExtensionError(f"Font Awesome has no icon {name!r}")
+        raise ExtensionError(f"Font Awesome has no icon {name or code!r}")
     # Of an icon that comes in two styles, the outlined one stands first.
     return found[0] if style in {"far", "fa-regular"} else found[-1]
 

@@ -186,6 +186,8 @@ def visit(firefox, url):
     firefox.run(f"return ({APPROACH})()")
     drawn = [] if firefox.until(f"return ({DRAWN})()") else ["charts are missing"]
     controls, used = control_faults(firefox)
+    # The next page asks anew.
+    firefox.run("localStorage.clear()")
     return questions + drawn + controls, asked, used
 
 

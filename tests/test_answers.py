@@ -12,7 +12,7 @@ from docutils import nodes
 from classroom import pages, release, sources
 from classroom.release import checks
 from questions import places, read_range, split_choices, waiting
-from tests.browsing import PAGES, SITE
+from tests.browsing import APPROACH, PAGES, SITE
 from tests.test_site import violations_on
 
 SETS = {path.stem: path for path in sources.exercise_files()}
@@ -459,6 +459,51 @@ def test_forced_colours_tell_right_from_wrong_in_words(visit, address):
     outline = asked.evaluate("e => getComputedStyle(e).borderTopStyle")
     assert outline == "solid"
     assert asked.locator(".choice").first.locator(".verdict").inner_text() in ("Right.", "No.")
+
+
+# Shadows and backgrounds are not painted there: edges say where something can be used, an outline
+# where the focus is, a colour of the system which line is the reader's.
+INVISIBLE = """() => [...document.querySelectorAll("article :is(button, input, select, textarea)")]
+    .filter((tool) => tool.checkVisibility({ visibilityProperty: true, opacityProperty: true }))
+    .filter((tool) => {
+        const own = ["radio", "checkbox", "range"].includes(tool.type);
+        tool.focus({ focusVisible: true });
+        // The buttons of explorers that look like one are labels around what has the focus.
+        const styles = [tool, tool.closest("label") ?? tool].map((one) => getComputedStyle(one));
+        const focused = styles.some(({ outlineStyle, outlineWidth }) =>
+            outlineStyle !== "none" && parseFloat(outlineWidth) >= 1);
+        const { borderTopStyle, borderTopWidth, borderTopColor } = styles[0];
+        const edged = borderTopStyle === "solid" && parseFloat(borderTopWidth) >= 1
+            && borderTopColor !== getComputedStyle(document.body).backgroundColor;
+        return !focused || !(own || edged);
+    })
+    .map((tool) => tool.outerHTML.slice(0, 90))"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_forced_colours_show_what_can_be_used(visit, address, scheme):
+    visited = visit(asks=True, forced_colors="active", scheme=scheme)
+    page = ask(visited, f"{address}/chapters/cluster-weighting.html")
+    quizzes, predictions = quizzes_and_predictions(page)
+    for asked in predictions:
+        asked.get_by_role("button").click()
+    for asked in quizzes:
+        asked.locator(".choice label").first.click()
+    page.locator(".predict[data-axis=y]").get_by_role("slider").press("ArrowRight")
+    page.locator(".predict[data-axis=y]").get_by_role("button").dblclick()
+    line = page.locator(".prediction-mark line")
+    highlight = "line => { line.style.color = 'Highlight'; return getComputedStyle(line).color; }"
+    assert line.evaluate("line => getComputedStyle(line).stroke") == line.evaluate(highlight)
+    page.evaluate(APPROACH)
+    assert page.locator(".explore-tools button:visible").count() >= 3
+    assert page.evaluate(INVISIBLE) == []
+    page = ask(visited, f"{address}/chapters/exercises/e1-shrinkage.html")
+    assert answered(page, "by_hand", 12345).startswith("Not yet")
+    assert page.locator("[data-name=by_hand] .question-status").inner_text().startswith("Not yet")
+    assert page.evaluate(INVISIBLE) == []
+    page = ask(visited, f"{address}/{PROGRESS}.html")
+    assert "not yet right, 1 try" in page.inner_text("article")
+    assert page.evaluate(INVISIBLE) == []
 
 
 def test_choices_are_told_from_what_stands_before_them():

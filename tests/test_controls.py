@@ -673,6 +673,24 @@ def test_vega_and_states_come_with_the_first_explorer_near_the_window(visit, add
     assert [sum(part in url for url in asked) for part in late] == [1, 1, 0, 0, 0]
 
 
+@pytest.mark.parametrize("name", ["chapters/index", "chapters/shrinkage"])
+def test_what_a_page_begins_with_is_asked_for_at_once_and_once(visit, address, name):
+    visited, asked = visit(), []
+    visited.page.on("request", lambda request: asked.append(request.url.rpartition("/")[2]))
+    # A server that forbids to keep anything.
+    forgets = {"cache-control": "no-store"}
+    visited.page.route(
+        "**/*.js*", lambda route: route.fulfill(response=route.fetch(), headers=forgets)
+    )
+    visited.page.goto(f"{address}/{name}.html")
+    visited.page.wait_for_function("document.querySelector('.explore svg.marks')")
+    top = visited.page.locator("[data-top]").get_attribute("data-top").rpartition("/")[2]
+    scripts = [url for url in asked if ".js" in url]
+    assert [scripts.count(top), sum("vega.js" in url for url in scripts)] == [1, 1]
+    assert all(scripts.index(url) < 2 for url in scripts if url == top or "vega.js" in url)
+    assert visited.troubles == []
+
+
 UNKNOWN = {
     "model_name": "HTMLModel",
     "model_module": "@jupyter-widgets/controls",

@@ -45,6 +45,13 @@ def test_a_chart_alone_has_a_wide_and_a_narrow_form(app):
     assert "<script" not in page and page.startswith('<p><figure class="vega-chart columns-1"')
 
 
+def test_the_shape_of_a_drawing_is_known_before_it_is_laid_out(app):
+    page = drawn(app, figure())
+    boxes = re.findall(r'class="marks" width="(\S+)" height="(\S+)"', page)
+    shapes = re.findall(r'<span class="(?:wide|narrow)" style="aspect-ratio: (\S+) / (\S+)">', page)
+    assert shapes == boxes and len(boxes) == 2
+
+
 @pytest.mark.parametrize(("columns", "expected"), [(1, [700, 350]), (2, [350]), (3, [350, 225])])
 def test_charts_side_by_side_are_narrower(app, columns, expected):
     grid = f'<div class="chart-grid" style="--columns:{columns}">{figure() * 2}</div>'

@@ -5,7 +5,7 @@ import re
 import pytest
 from sphinx.errors import ExtensionError
 
-from extensions.light_pages import FIRST_SCRIPT, mended
+from extensions.light_pages import FIRST_SCRIPT, mended, mended_styles
 from tests.browsing import PAGES, SITE
 
 
@@ -34,6 +34,44 @@ def test_font_awesome_is_left_out_and_no_icon_is_missing():
         assert "fontawesome.js" not in text
         assert not re.search(r'<(i|span) class="[^"]*\bfa(s|b|r|-solid|-brands|-regular)\b', text)
         assert FIRST_SCRIPT in text and text.count("kept.get(key)") == 1
+
+
+def test_the_digest_of_the_theme_gives_way_to_the_checksum_of_the_content(tmp_path):
+    (tmp_path / "a.css").write_text("1")
+    page = mended('<link href="a.css?digest=55c2" rel="stylesheet" />', tmp_path)
+    assert re.fullmatch(r'<link href="a\.css\?v=\w{8}" rel="stylesheet" />', page)
+
+
+def test_icons_of_the_style_sheet_are_drawn():
+    sheet = mended_styles(
+        r'html{--pst-icon-bell:"\f0f3"}.fa-bell:before,.fa-bells:before{content:"\f0f3"}'
+        ".title:after{content:var(--pst-icon-bell);font:var(--fa-font-solid)}"
+    )
+    assert "fa-bell" not in sheet and "fa-font-solid" not in sheet and "f0f3" not in sheet
+    assert sheet.startswith('html{--pst-icon-bell:url("data:image/svg+xml,%3Csvg')
+    assert "mask:var(--pst-icon-bell) center" in sheet
+    with pytest.raises(ExtensionError, match="no icon 'abcde'"):
+        mended_styles(r':root{--pst-icon-x:"\abcde"}a:after{content:var(--pst-icon-x)}')
+    with pytest.raises(ExtensionError, match="no longer says"):
+        mended_styles("a:after{content:none}")
+
+
+def test_no_page_loads_a_font_or_the_index_of_the_search(visit, address):
+    visited, asked = visit(), []
+    visited.page.on("request", lambda request: asked.append(request.url))
+    page = visited.open(f"{address}/chapters/shrinkage.html")
+    title = page.locator(".admonition > .admonition-title:visible").first
+    icon = "title => getComputedStyle(title, '::after').maskImage"
+    assert title.evaluate(icon).startswith('url("data:image/svg+xml')
+    assert [url for url in asked if re.search(r"woff|ttf|searchindex|searchtools", url)] == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_theme_is_known_before_the_first_paint(visit, address, scheme):
+    page = visit(scheme=scheme).page
+    page.route("**/*.js*", lambda route: route.abort())
+    page.goto(f"{address}/chapters/references.html")
+    assert page.evaluate("document.documentElement.dataset.theme") == scheme
 
 
 def test_every_script_of_the_site_carries_a_checksum():

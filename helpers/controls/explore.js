@@ -215,7 +215,7 @@ async function draw(figure, spec, model, states) {
     }
     return vega;
   };
-  const { view } = await vegaEmbed(figure, spec, { renderer: "svg", actions: false, patch });
+  const { view } = await vegaEmbed(figure, spec, { renderer: "svg", actions: false, hover: false, patch });
   const svg = figure.querySelector("svg");
   const { pick, drag } = spec.usermeta ?? {};
   linkTaps(view, svg);
