@@ -26,7 +26,7 @@ DRAWN = """(near) => {
     const has = (selector) => (box) => box.querySelector(selector);
     const announced = document.querySelectorAll(".explore-static").length;
     const every = [...document.querySelectorAll(".explore")];
-    const explorers = near === null ? every : [every.at(near)];
+    const explorers = near == null ? every : [every.at(near)];
     const charts = explorers.flatMap((box) => [...box.querySelectorAll(".explore-charts > div")]);
     return [...document.querySelectorAll(".vega-chart")].every(has("svg.marks"))
         && every.length === announced
@@ -44,7 +44,7 @@ APPROACH = """async (near) => {
         return charts.length && charts.every((chart) => chart.querySelector("svg.marks"));
     };
     const every = [...document.querySelectorAll(".explore")];
-    for (const place of near === null ? every : [every.at(near)]) {
+    for (const place of near == null ? every : [every.at(near)]) {
         const late = performance.now() + 20000;
         while (!drawn(place) && performance.now() < late) {
             place.scrollIntoView({ behavior: "instant" });
@@ -90,8 +90,9 @@ def served(folder):
 @contextmanager
 def chromium():
     """Start the Chromium of this machine."""
-    program = shutil.which(os.environ.get("CHROMIUM", "chromium"))
-    assert program, "the browser tests need chromium: run `make browser`"
+    names = [os.environ.get("CHROMIUM", "chromium-headless-shell"), "chromium"]
+    program = next(filter(None, map(shutil.which, names)), None)
+    assert program, "the browser tests need Chromium: run `make browser`"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=CHROMIUM_FLAGS)
         yield browser

@@ -12,7 +12,7 @@ from docutils import nodes
 from classroom import pages, release, sources
 from classroom.release import checks
 from questions import places, read_range, split_choices, waiting
-from tests.browsing import APPROACH, PAGES, SITE
+from tests.browsing import APPROACH, PAGES, SITE, Visit
 from tests.test_site import violations_on
 
 SETS = {path.stem: path for path in sources.exercise_files()}
@@ -222,9 +222,38 @@ def quizzes_and_predictions(page):
     return page.locator(".asked.check").all(), page.locator(".asked.predict").all()
 
 
-@pytest.mark.parametrize("name", CHAPTERS)
-def test_a_prediction_hides_the_answer_until_it_is_asked_for(visit, address, name):
-    page = ask(visit(asks=True), f"{address}/{name}.html")
+@pytest.fixture(scope="module", params=CHAPTERS)
+def chapter(request, browser, address):
+    """A chapter, opened once for the tests of its quizzes and of its predictions."""
+    visited = Visit(browser, address, asks=True)
+    yield ask(visited, f"{address}/{request.param}.html")
+    visited.context.close()
+
+
+def test_a_choice_opens_its_reason(chapter):
+    page = chapter
+    quizzes, _ = quizzes_and_predictions(page)
+    assert len(quizzes) == 3
+    for asked in quizzes:
+        reasons = asked.locator(".reason")
+        assert not any(reason.is_visible() for reason in reasons.all())
+        for choice in asked.locator(".choice").all():
+            right = choice.get_attribute("data-right") is not None
+            choice.locator("label").click()
+            assert choice.locator(".reason").is_visible()
+            assert choice.locator(".verdict").inner_text() == ("Right." if right else "No.")
+            assert (
+                asked.get_by_role("status")
+                .inner_text()
+                .startswith("Right." if right else "That is not it.")
+            )
+            described = choice.get_by_role("radio").get_attribute("aria-describedby")
+            assert choice.locator(".reason").get_attribute("id") == described
+    assert page.locator(".choice[data-right] .reason").count() == len(quizzes)
+
+
+def test_a_prediction_hides_the_answer_until_it_is_asked_for(chapter):
+    page = chapter
     _, predictions = quizzes_and_predictions(page)
     assert len(predictions) >= 3
     for asked in predictions:
@@ -287,29 +316,6 @@ def test_a_number_on_an_axis_is_marked_on_the_chart(visit, address):
     line = mark.locator("line").evaluate("line => line.getBoundingClientRect().y")
     assert line == pytest.approx(zero + 0.7 * per_unit, abs=2)
     assert mark.locator("text").text_content() == "you: 0.7"
-
-
-@pytest.mark.parametrize("name", CHAPTERS)
-def test_a_choice_opens_its_reason(visit, address, name):
-    page = ask(visit(asks=True), f"{address}/{name}.html")
-    quizzes, _ = quizzes_and_predictions(page)
-    assert len(quizzes) == 3
-    for asked in quizzes:
-        reasons = asked.locator(".reason")
-        assert not any(reason.is_visible() for reason in reasons.all())
-        for choice in asked.locator(".choice").all():
-            right = choice.get_attribute("data-right") is not None
-            choice.locator("label").click()
-            assert choice.locator(".reason").is_visible()
-            assert choice.locator(".verdict").inner_text() == ("Right." if right else "No.")
-            assert (
-                asked.get_by_role("status")
-                .inner_text()
-                .startswith("Right." if right else "That is not it.")
-            )
-            described = choice.get_by_role("radio").get_attribute("aria-describedby")
-            assert choice.locator(".reason").get_attribute("id") == described
-    assert page.locator(".choice[data-right] .reason").count() == len(quizzes)
 
 
 def test_arrow_keys_on_their_way_are_no_answers(visit, address):

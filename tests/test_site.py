@@ -21,8 +21,8 @@ SAMPLE_LOOKS = """() => {
     const seen = new Map();
     const kind = (box) => `${box.tagName}.${box.getAttribute("class")}`;
     for (const box of document.querySelectorAll("body *")) {
-        const scrolls = box.clientWidth && box.scrollWidth > box.clientWidth;
-        box.toggleAttribute("data-sampled", Boolean(scrolls));
+        const scrolls = !box.ownerSVGElement && box.scrollWidth > box.clientWidth;
+        box.toggleAttribute("data-sampled", scrolls);
         if (![...box.childNodes].some((node) => node.nodeType === 3 && node.data.trim())) continue;
         const { color, fill, fontSize, fontWeight } = getComputedStyle(box);
         const look = [kind(box), kind(box.parentElement), color, fill, fontSize, fontWeight];
