@@ -3,7 +3,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 PORT ?= 8000
-export CHROMIUM ?= chromium
+# Without windows Chromium works a third less; Debian has a package of that.
+export CHROMIUM ?= $(shell command -v chromium-headless-shell || echo chromium)
 BIN := $(VENV)/bin
 
 # Chapters run in the kernel of this environment, whatever kernels the user has installed.
@@ -80,7 +81,8 @@ serve:
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
 
 browser:
-	@command -v $(CHROMIUM) >/dev/null || sh tests/install_browser.sh
+	@command -v $(patsubst chromium,chromium-headless-shell,$(CHROMIUM)) >/dev/null || \
+		sh tests/install_browser.sh
 
 # UPGRADE=--upgrade raises every pin to the newest version that fits.
 requirements: $(BIN)/uv

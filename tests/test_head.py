@@ -79,7 +79,6 @@ def test_the_environment_goes_before_the_settings():
 def test_the_search_finds_pages(visit, address, kind):
     visited = visit()
     if kind == "from disk":
-        visited.page.unroute("**/*")
         address = SITE.as_uri()
     visited.page.goto(f"{address}/search.html?q=shrinkage")
     found = visited.page.locator("#search-results li")

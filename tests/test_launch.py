@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import types
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -74,19 +74,22 @@ def repository(tmp_path_factory):
     return folder
 
 
-def new_environment(folder, requirements, cwd):
-    """Install a requirements file, and nothing else, into a new environment; return its Python."""
-    run([*UV, "venv", "--seed", f"--python={sys.executable}", folder])
-    python = folder / "bin" / "python"
-    run([*UV, "pip", "install", f"--python={python}", "-r", requirements], cwd=cwd)
-    return python
+@pytest.fixture(scope="module")
+def home(repository, tmp_path_factory):
+    """A home with a clone of the repository, whose packages Binder has installed in venv/."""
+    home = tmp_path_factory.mktemp("home")
+    run(["git", "clone", "--quiet", repository.as_uri(), home / "course"])
+    run([*UV, "venv", "--seed", f"--python={sys.executable}", home / "venv"])
+    install = [*UV, "pip", "install", f"--python={home}/venv/bin/python"]
+    run([*install, "-r", "binder/requirements.txt"], cwd=home / "course")
+    return home
 
 
-def surroundings(folder, python):
+def surroundings(home):
     """Variables of somebody else's machine; only what explorers have computed is shared."""
     return {
-        "HOME": str(folder),
-        "PATH": f"{python.parent}:{os.environ['PATH']}",
+        "HOME": str(home),
+        "PATH": f"{home}/venv/bin:{os.environ['PATH']}",
         "XDG_CACHE_HOME": str(pooch.os_cache("borrowing-strength").parent),
         "OPENBLAS_NUM_THREADS": "1",
     }
@@ -112,10 +115,12 @@ def answer(notebook, source):
 
 
 @pytest.fixture(scope="module")
-def executed(repository, tmp_path_factory):
+def executed(repository, home, tmp_path_factory):
     """Run exported notebooks in an empty folder without the course, two at a time."""
     bare = tmp_path_factory.mktemp("bare")
-    python = new_environment(bare / "venv", ROOT / "requirements.txt", bare)
+    python = home / "venv" / "bin" / "python"
+    not_installed = subprocess.run([python, "-c", "import helpers"], cwd=bare, capture_output=True)
+    assert not_installed.returncode == 1
 
     def execute(name):
         folder = bare / Path(name).name
@@ -131,7 +136,7 @@ def executed(repository, tmp_path_factory):
         command = [python, "-m", "jupyter", "nbconvert", "--execute", "--to=notebook", "--inplace"]
         # Over sockets: a port may be taken by another test before the kernel has opened it.
         command += ["--KernelManager.transport=ipc", "--KernelManager.connection_file=kernel.json"]
-        run([*command, "page.ipynb"], cwd=folder, env=surroundings(bare, python))
+        run([*command, "page.ipynb"], cwd=folder, env=surroundings(home))
         return folder
 
     with ThreadPoolExecutor(max_workers=2) as pool:
@@ -229,15 +234,13 @@ def links_of(name):
 
 
 @pytest.fixture(scope="module")
-def binder(repository, tmp_path_factory):
-    """Do what Binder does with a fresh clone; yield the address of its JupyterLab."""
-    home, settings = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("settings")
-    clone = home / "course"
-    run(["git", "clone", "--quiet", repository.as_uri(), clone])
-    python = new_environment(home / "venv", "binder/requirements.txt", clone)
-    variables = {"PYTHONPATH": "", **surroundings(home, python)}
+def binder(executed, home, tmp_path_factory):
+    """Do the rest of what Binder does, once no notebook needs a Python without the course."""
+    wait(executed.values())
+    settings, clone = tmp_path_factory.mktemp("settings"), home / "course"
+    variables = {"PYTHONPATH": "", **surroundings(home)}
     run(["binder/postBuild"], cwd=clone, env={**os.environ, **variables})
-    with running_lab(clone, settings, python, **variables) as (address, _):
+    with running_lab(clone, settings, home / "venv/bin/python", **variables) as (address, _):
         yield address
 
 
