@@ -92,7 +92,8 @@
     model.on(`change:${trait}`, show);
     show();
     const label = element("label", { htmlFor: id }, name);
-    const longest = Math.max(words(min).length, words(max).length);
+    // Tracks below each other end together where the values are short.
+    const longest = Math.max(3, words(min).length, words(max).length);
     output.style.minWidth = `${longest}ch`;
     // Two hundred steps are too fine for a finger: long sliders get step buttons.
     const by = (steps, text, says) => {

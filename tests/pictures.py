@@ -24,6 +24,8 @@ def picture_explorer(visit, address, name, *, at, choose=(), press=()):
     """Set the controls of an explorer and save what it shows."""
     chapter, number = at
     page = visit.open(f"{address}/chapters/{chapter}.html")
+    # For what is higher than the window, the browser would resize it, and charts would follow.
+    page.set_viewport_size({"width": 1280, "height": 1400})
     explorer = page.locator(".explore").nth(number)
     for label in choose:
         explorer.locator("select").select_option(label=label)

@@ -23,6 +23,7 @@ from helpers.controls.explorers import (
     weights_at,
 )
 from tests.browsing import PAGES, SITE, UNFOLD, Visit
+from tests.test_site import CLIPPED
 
 EXPLORERS = {
     "chapters/index": 1,
@@ -508,6 +509,21 @@ def test_marks_move_between_presets_unless_motion_is_reduced(visit, address, mot
     assert (len(between) >= 2) == moves
 
 
+def test_names_chosen_in_a_hurry_wait_for_no_marks(visit, address):
+    page = visit().open(f"{address}/chapters/random-slopes.html")
+    explorer = page.locator(".explore:has(.explore-list)").first
+    charts = explorer.locator(".explore-charts")
+    moving = "charts => charts.classList.contains('explore-moving')"
+    select = explorer.locator("select").first
+    select.press("ArrowDown")
+    assert charts.evaluate(moving)
+    seen = [select.press("ArrowDown") or charts.evaluate(moving) for _ in range(3)]
+    assert seen[1:] == [False, False]
+    page.wait_for_timeout(1000)
+    select.press("ArrowUp")
+    assert charts.evaluate(moving)
+
+
 def test_a_tap_near_a_cluster_chooses_it(visit, address):
     page = visit(has_touch=True).open(f"{address}/chapters/shrinkage.html")
     for explorer, layer in ((page.locator(".explore").last, 3), (page.locator(LINKED), 3)):
@@ -577,6 +593,29 @@ def test_the_chart_stays_in_view_while_its_controls_are_used(visit, address, wid
                 return handle === document.elementFromPoint(box.x + 5, box.y + box.height / 2);
             }"""
         )
+
+
+# Controls, and what is in them, that reach beyond their explorer.
+BEYOND = """() => [...document.querySelectorAll(".explore :is(.explore-control, .explore-tools) *")]
+    .filter((part) => part.checkVisibility())
+    .filter((part) => {
+        const box = part.getBoundingClientRect();
+        const room = part.closest(".explore").getBoundingClientRect();
+        return box.width && (box.right > room.right + 1 || box.left < room.left - 1);
+    })
+    .map((part) => part.outerHTML.slice(0, 90))"""
+
+
+@pytest.mark.parametrize("name", ["chapters/shrinkage", "chapters/your-data"])
+@pytest.mark.parametrize(("width", "height"), [(320, 640), (640, 450)])
+def test_explorers_fit_the_smallest_phone_and_twofold_zoom(visit, address, name, width, height):
+    visited = visit(width=width)
+    visited.page.set_viewport_size({"width": width, "height": height})
+    page = visited.open(f"{address}/{name}.html")
+    page.wait_for_timeout(300)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate(BEYOND) == []
+    assert page.evaluate(CLIPPED) == []
 
 
 def test_six_worlds_move_with_one_slider(visit, address):

@@ -120,7 +120,8 @@ def course_theme() -> alt.theme.ThemeConfig:
             "range": {"category": list(POOLING_COLOURS.values())},
             # One label per figure, not one per point, for readers who listen.
             "mark": {"aria": False},
-            "axisX": {"aria": False},
+            # A reader's font may be wider than the one in which labels are measured.
+            "axisX": {"aria": False, "labelSeparation": 10},
             "axisY": {"aria": False},
         }
     }

@@ -196,8 +196,10 @@ function fitHeight(el, view) {
   const whole = view.signal("height");
   return () => {
     const room = parseFloat(getComputedStyle(el).maxHeight);
-    const around = svg.getBoundingClientRect().height - view.signal("height");
-    const height = Math.max(80, Math.min(whole, (room || Infinity) - around));
+    // Where charts are zoomed (explore.css), their pixels are smaller than those of the room.
+    const scale = svg.getBoundingClientRect().height / svg.height.baseVal.value;
+    const around = svg.height.baseVal.value - view.signal("height");
+    const height = Math.max(80, Math.min(whole, (room || Infinity) / scale - around));
     if (Math.abs(height - view.signal("height")) > 1) view.signal("height", height).runAsync();
   };
 }
@@ -278,15 +280,21 @@ async function render({ model, el }) {
 }
 
 // Between settings that are names, marks move (explore.css says how long); on a slider the hand moves them.
+// Whoever goes through the names in a hurry does not wait for the marks.
+const HURRY = 400;
 function linkMotion(charts, model) {
   let moving;
-  for (const chosen of model.get("moving")) {
-    model.on(`change:${chosen}`, () => {
-      charts.classList.add("explore-moving");
-      clearTimeout(moving);
-      moving = setTimeout(() => charts.classList.remove("explore-moving"), 700);
-    });
-  }
+  let before = -Infinity;
+  const move = () => {
+    const now = performance.now();
+    const since = now - before;
+    before = now;
+    // One choice may set several names.
+    if (since > 20) charts.classList.toggle("explore-moving", since > HURRY);
+    clearTimeout(moving);
+    moving = setTimeout(() => charts.classList.remove("explore-moving"), 700);
+  };
+  for (const chosen of model.get("moving")) model.on(`change:${chosen}`, move);
 }
 
 function initialize({ model }) {
