@@ -19,9 +19,10 @@ from hypothesis.extra.numpy import arrays
 
 from helpers import explore as explore_function
 from helpers.charts import BUILDS_THE_BOOK, ChartGrid
-from helpers.controls import ExploreError, explore, grid, widget
+from helpers.controls import ExploreError, explore, explorers, grid, widget
 from helpers.controls.chart import EVERY, fields_of
 from helpers.controls.grid import compress, pack
+from helpers.data.datasets import load_gpa
 
 
 @pytest.fixture(autouse=True)
@@ -389,6 +390,20 @@ def test_the_content_of_a_function_is_all_that_it_names():
     assert before == grid._cache_file(through, {"slope": [1, 2]})
     factor = 3
     assert before != grid._cache_file(through, {"slope": [1, 2]})
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        explorers.shrinkage_sample,
+        explorers.correlation_intervals,
+        explorers.pulled_worlds,
+        explorers.one_effect,
+        explorers.own_path(load_gpa()),
+    ],
+)
+def test_what_an_explorer_of_the_course_computes_is_kept(function):
+    assert grid._cache_file(function, {}) is not None
 
 
 def test_only_the_latest_grids_are_kept(own_cache, monkeypatch):

@@ -298,7 +298,9 @@ def _content(function, seen):
     yield inspect.getsource(function).encode()
     yield pickle.dumps((function.__defaults__, function.__kwdefaults__))
     scope = inspect.getclosurevars(function)
-    for name, value in sorted({**scope.globals, **scope.nonlocals}.items()):
+    # What a function of this package names outside of itself stands in the package's own files.
+    ours = function.__module__.partition(".")[0] == PACKAGE.name
+    for name, value in sorted({**({} if ours else scope.globals), **scope.nonlocals}.items()):
         yield name.encode()
         if isinstance(value, FunctionType):
             if value not in seen:
