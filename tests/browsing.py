@@ -55,6 +55,26 @@ APPROACH = """async (near) => {
 }"""
 
 
+REMEMBER = """box => {
+    const shown = () => [...box.querySelectorAll("svg.marks")].map((e) => e.innerHTML).join("");
+    const before = shown();
+    box.changed = async () => {
+        for (let round = 0; round < 50; round += 1) {
+            if (shown() !== before) return true;
+            await new Promise((again) => setTimeout(again, 40));
+        }
+        return false;
+    };
+}"""
+
+
+def changes(explorer, act):
+    """Whether the charts change within two seconds of an action."""
+    explorer.evaluate(REMEMBER)
+    act()
+    return explorer.evaluate("box => box.changed()")
+
+
 def pages_of(entry):
     """Every file of the table of contents, in order."""
     if isinstance(entry, list):

@@ -441,7 +441,7 @@ def test_on_paper_everything_is_shown_with_a_line_to_write_on(visit, address):
 
 
 @pytest.mark.parametrize(
-    "name", ["chapters/shrinkage", "chapters/exercises/e4-categorical", PROGRESS]
+    "name", ["chapters/cluster-weighting", "chapters/exercises/e4-categorical", PROGRESS]
 )
 def test_answered_pages_shut_nobody_out(visit, address, name):
     page = ask(visit(asks=True, scheme="dark", width=390), f"{address}/{name}.html")

@@ -22,7 +22,7 @@ from helpers.controls.explorers import (
     shrinkage_sample,
     weights_at,
 )
-from tests.browsing import PAGES, SITE, UNFOLD, Visit
+from tests.browsing import PAGES, SITE, UNFOLD, Visit, changes
 from tests.test_site import CLIPPED
 
 EXPLORERS = {
@@ -39,26 +39,6 @@ SIX_WORLDS = ".explore:has(.explore-charts > :nth-child(6))"
 SELECTORS = ".explore-control :is(input[type=range], input[type=checkbox], select, button)"
 # With Tab a browser goes to the chosen one of a group of radio buttons.
 REACHED = f"{SELECTORS}, .explore-control input[type=radio]:checked"
-
-
-REMEMBER = """box => {
-    const shown = () => [...box.querySelectorAll("svg.marks")].map((e) => e.innerHTML).join("");
-    const before = shown();
-    box.changed = async () => {
-        for (let round = 0; round < 50; round += 1) {
-            if (shown() !== before) return true;
-            await new Promise((again) => setTimeout(again, 40));
-        }
-        return false;
-    };
-}"""
-
-
-def changes(explorer, act):
-    """Whether the charts change within two seconds of an action."""
-    explorer.evaluate(REMEMBER)
-    act()
-    return explorer.evaluate("box => box.changed()")
 
 
 def dead_controls(page):
@@ -202,17 +182,6 @@ def test_a_reload_and_a_link_keep_what_was_set(opened, visit):
         again.click()
     other.wait_for_function("!location.hash")
     assert opened.troubles == []
-
-
-@pytest.mark.parametrize("name", EXPLORERS)
-def test_controls_work_from_disk(visit, name):
-    visited = visit(width=390)
-    page = visited.open((SITE / f"{name}.html").as_uri())
-    for explorer in page.locator(".explore").all():
-        control = explorer.locator("input[type=range], select").first
-        control.press("Home")
-        assert changes(explorer, lambda control=control: control.press("End"))
-    assert visited.troubles == []
 
 
 def test_a_broken_link_is_noticed(visit, address):
