@@ -80,3 +80,14 @@ def test_paper_is_light_whatever_the_screen_shows(visit, address):
         for page in [visit(scheme=scheme).open(f"{address}/{EXERCISES}.html")]
     ]
     assert drawn[0] == drawn[1]
+
+
+def test_the_theme_is_light_while_a_page_is_printed(visit, address):
+    page = visit(scheme="dark").open(f"{address}/{EXERCISES}.html")
+    themes = page.evaluate(
+        """["beforeprint", "afterprint"].map((event) => {
+            dispatchEvent(new Event(event));
+            return document.documentElement.dataset.theme;
+        })"""
+    )
+    assert themes == ["light", "dark"]
