@@ -55,6 +55,7 @@ APPROACH = """async (near) => {
 }"""
 
 
+# Looks within the page: what charts show may be a megabyte, and is compared up to fifty times.
 REMEMBER = """box => {
     const shown = () => [...box.querySelectorAll("svg.marks")].map((e) => e.innerHTML).join("");
     const before = shown();
@@ -110,9 +111,10 @@ def served(folder):
 @contextmanager
 def chromium():
     """Start the Chromium of this machine."""
-    names = [os.environ.get("CHROMIUM", "chromium-headless-shell"), "chromium"]
+    wish = os.environ.get("CHROMIUM")
+    names = [wish] if wish else ["chromium-headless-shell", "chromium"]
     program = next(filter(None, map(shutil.which, names)), None)
-    assert program, "the browser tests need Chromium: run `make browser`"
+    assert program, f"the browser tests need {' or '.join(names)}: run `make browser`"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=CHROMIUM_FLAGS)
         yield browser

@@ -114,6 +114,17 @@ def test_tab_reaches_every_control(opened):
     assert unreached == []
 
 
+def test_tab_goes_from_the_top_of_a_page_to_its_foot(visit, address):
+    page = visit().open(f"{address}/chapters/index.html")
+    stops = "a, button, input, select, summary, [tabindex]"
+    page.locator("footer a").last.evaluate(
+        "last => last.addEventListener('focus', () => (last.reached = true))"
+    )
+    for _ in range(page.locator(stops).count() + 20):
+        page.keyboard.press("Tab")
+    assert page.locator("footer a").last.evaluate("last => last.reached")
+
+
 def test_controls_speak_their_name_and_value(opened):
     page = opened.page
     for handle in page.locator(".explore input[type=range]").all():

@@ -300,7 +300,8 @@ def _content(function, seen):
     scope = inspect.getclosurevars(function)
     # What a function of this package names outside of itself stands in the package's own files.
     ours = function.__module__.partition(".")[0] == PACKAGE.name
-    for name, value in sorted({**({} if ours else scope.globals), **scope.nonlocals}.items()):
+    named = scope.nonlocals if ours else {**scope.globals, **scope.nonlocals}
+    for name, value in sorted(named.items()):
         yield name.encode()
         if isinstance(value, FunctionType):
             if value not in seen:
